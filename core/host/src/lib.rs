@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Loads plugins, owns the reactor, turns vtables into Rust objects.

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The SQL-92 conditions of JMS.

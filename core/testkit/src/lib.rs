@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The suites a plugin must pass; simulated disk and clock.

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Records in an append-only journal with group commit, as a shared library.

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Records in memory: for tests and brokers that may forget.
