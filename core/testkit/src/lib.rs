@@ -1,2 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The suites a plugin must pass; simulated disk and clock.
+
+pub mod report;
+
+pub use report::Report;
