@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The `sabir` program: its command line. Every command is a module; all of them answer an [`Exit`].
+
+mod config;
+mod exit;
+mod source;
+
+pub use exit::Exit;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A message broker, and a gateway between message protocols.
+#[derive(Debug, Parser)]
+#[command(name = "sabir", version, args_conflicts_with_subcommands = true, after_help = exit::HELP)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the broker. `sabir` alone does the same
+    Run(RunArguments),
+    /// Show and check configurations
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print the version
+    Version {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Options that say where the configuration comes from.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SourceArguments {
+    /// Configuration file; also $SABIR_CONFIG
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory for what must survive [broker.data_dir]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Directory in which plugins are looked for, instead of those configured; repeatable [plugins.directories]
+    #[arg(long, value_name = "DIR")]
+    plugins: Vec<String>,
+}
+
+/// Options of `sabir run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArguments {
+    #[command(flatten)]
+    source: SourceArguments,
+    /// Where clients connect to, instead of the configured listeners; repeatable
+    #[arg(long, value_name = "URI")]
+    listen: Vec<String>,
+    /// Store: KIND, KIND:DIRECTORY or KIND:DIRECTORY?key=value&...
+    #[arg(long, value_name = "URI")]
+    store: Option<String>,
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let exit = match line.command {
+        None => config::check(&line.run),
+        Some(Command::Run(arguments)) => config::check(&arguments),
+        Some(Command::Config(command)) => config::run(&command),
+        Some(Command::Version { json }) => version(json),
+    };
+    exit.into()
+}
+
+fn version(json: bool) -> Exit {
+    let version = env!("CARGO_PKG_VERSION");
+    let (major, minor) = (sabir_abi::SABIR_ABI_MAJOR, sabir_abi::SABIR_ABI_MINOR);
+    if json {
+        println!("{}", serde_json::json!({ "version": version, "abi": { "major": major, "minor": minor } }));
+    } else {
+        println!("sabir {version} (plugin ABI {major}.{minor})");
+    }
+    Exit::Success
+}

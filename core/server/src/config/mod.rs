@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The configuration: embedded defaults, a file, environment variables and options, checked as a whole.
+//!
+//! ```text
+//!   tree         values that know where they were written, and how layers lie over each other
+//!   reader       typed values out of the tree; unknown keys
+//!   sections     what the keys mean
+//!   environment  SABIR_SECTION__KEY
+//!   effective    the result as text, each value with where it came from
+//!   error        what is wrong, and where
+//! ```
+//! Nothing here opens a socket, a plugin or a store.
+
+mod effective;
+mod environment;
+mod error;
+mod reader;
+mod sections;
+mod tree;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use reader::nearest;
+pub use sections::{Broker, Limits, ListenerConfig, Log, LogFormat, Plugins, Security, Store};
+pub use tree::Origin;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tree::{Node, Source, Value};
+
+/// The embedded defaults, as text.
+pub const DEFAULTS: &str = include_str!("../default.toml");
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The broker as a whole.
+    pub broker: Broker,
+    /// Logging.
+    pub log: Log,
+    /// Where plugins come from.
+    pub plugins: Plugins,
+    /// Where clients connect to.
+    pub listeners: Vec<ListenerConfig>,
+    /// Limits.
+    pub limits: Limits,
+    /// Who may connect.
+    pub security: Security,
+    /// The store.
+    pub store: Store,
+    /// What the plugin of each protocol is handed, as JSON; each one named here is loaded.
+    pub protocols: BTreeMap<String, String>,
+    /// What the plugin of each transport is handed, as JSON.
+    pub transports: BTreeMap<String, String>,
+    /// What the plugin of each store is handed, as JSON.
+    pub stores: BTreeMap<String, String>,
+}
+
+/// Where a configuration comes from, lowest layer first; the embedded defaults lie below all of it.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A file.
+    pub file: Option<PathBuf>,
+    /// Environment variables. Only those called `SABIR_…` count.
+    pub environment: Vec<(String, String)>,
+    /// What options said: the option, the key's path, the value as the environment would have it.
+    pub arguments: Vec<(&'static str, Vec<String>, String)>,
+}
+
+impl Sources {
+    /// The process's environment, with the file that `SABIR_CONFIG` names.
+    pub fn from_process() -> Self {
+        let environment: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with(environment::PREFIX))
+            .collect();
+        let file = environment.iter().find(|(name, _)| name == environment::FILE).map(|(_, v)| v.into());
+        Sources { file, environment, arguments: Vec::new() }
+    }
+
+    /// Lays the layers over each other.
+    fn tree(&self) -> Result<Node, ConfigErrors> {
+        let mut root = tree::parse(DEFAULTS, &Source::Defaults)?;
+        if let Some(path) = &self.file {
+            tree::merge(&mut root, file(path)?);
+        }
+        for (origin, path, value) in environment::values(&self.environment) {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            tree::set(&mut root, &path, Node { value: Value::Untyped(value), origin });
+        }
+        for (option, path, value) in &self.arguments {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let node = Node { value: Value::Untyped(value.clone()), origin: Origin::Argument(option) };
+            tree::set(&mut root, &path, node);
+        }
+        Ok(root)
+    }
+
+    /// Reads and checks all layers together.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        sections::read(&self.tree()?)
+    }
+
+    /// The configuration that results, as TOML, each value with where it was written.
+    pub fn effective(&self) -> Result<String, ConfigErrors> {
+        let tree = self.tree()?;
+        sections::read(&tree)?;
+        Ok(effective::render(&tree))
+    }
+}
+
+impl Config {
+    /// A text laid over the embedded defaults, without environment or options: for programs that embed the broker.
+    pub fn from_toml(text: &str) -> Result<Config, ConfigErrors> {
+        let mut root = tree::parse(DEFAULTS, &Source::Defaults)?;
+        tree::merge(&mut root, tree::parse(text, &Source::File(Arc::from("configuration")))?);
+        sections::read(&root)
+    }
+}
+
+fn file(path: &Path) -> Result<Node, ConfigErrors> {
+    let name: Arc<str> = Arc::from(path.display().to_string());
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let origin = Origin::File { path: name.clone(), line: 1 };
+        ConfigError::new(origin, "", format!("cannot be read: {error}"))
+    })?;
+    Ok(tree::parse(&text, &Source::File(name))?)
+}
+
+#[cfg(test)]
+mod tests;
