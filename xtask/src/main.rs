@@ -1,3 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The project's own tasks: run, test, tidy, headers, bench.
-fn main() {}
+//! The project's own tasks: `cargo xtask run | test | tidy | headers | bench`.
+//!
+//! Everything that a developer or a CI machine does with this repository goes through here, so that both do the
+//! same. Nothing here is part of the broker.
+
+mod run;
+mod test;
+mod tidy;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The project's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the broker and its plugins, and start it, ready for clients
+    Run(run::RunArguments),
+    /// Run every check and test, as CI does
+    Test(test::TestArguments),
+    /// Check the rules that no compiler checks: imports, headers of files, `unsafe`, licences ...
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Run(arguments) => run::run(arguments),
+        Task::Test(arguments) => test::test(&arguments),
+        Task::Tidy => tidy::tidy(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
