@@ -1,2 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The safe Rust face of the plugin contract.
+//!
+//! A plugin implements one small trait per kind of component and lists its components in a descriptor. The contract
+//! itself (C types, ownership, threads) is `sabir-abi`; this crate keeps its promises for the author: it catches
+//! panics, converts wakers and errors, and checks what crosses.
+//!
+//! ```text
+//!   transport  listeners and links           host    what the broker offers: log, time, timers, tasks, reactor
+//!   protocol   sessions: bytes to verbs      socket  a socket on the host's reactor, for tokio's traits
+//!   store      logs, batches, keys
+//!   codec      formats of stream batches
+//! ```
+
+pub mod codec;
+pub mod host;
+pub mod protocol;
+//pub mod socket;
+pub mod store;
+pub mod transport;
+
+pub use host::Host;
+pub use sabir_abi as abi;
+pub use sabir_boundary::{Error, ErrorCode, Result};

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Stores: logs, sequence numbers, batches, keys. They know nothing of consumers, acknowledgements or topics.
+//!
+//! The meaning of logs, entries, records, links, labels and keys, and the promises (atomic, ordered, durable, a
+//! failed write or sync is final), are those of the contract: see the store part of `sabir-abi`.
+
+use crate::{Host, Result};
+pub use sabir_boundary::batch::{BatchOps, OpRef, Ops, Pieces};
+pub use sabir_model::store::{Batch, Level, LogId, LogRange, LogSummary, Op, Read, Record, TEMPORARY, Want};
+
+/// Figures of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries that exist.
+    pub live_records: u64,
+    /// Bytes of the records that exist, each once.
+    pub live_bytes: u64,
+    /// Bytes that the store occupies on its medium.
+    pub used_bytes: u64,
+    /// Bytes that it may still occupy; `u64::MAX`: unknown.
+    pub free_bytes: u64,
+    /// Syncs since it was opened.
+    pub syncs: u64,
+    /// Bytes written since it was opened.
+    pub written_bytes: u64,
+    /// Memory that the store's index takes, in bytes.
+    pub index_bytes: u64,
+}
+
+/// A kind of store: an instance is one store. `submit` and `sync` are called from one thread at a time, the others
+/// from any thread at any time. All of them may block.
+pub trait Store: Send + Sync + Sized + 'static {
+    /// The name in the configuration: `[a-z][a-z0-9-]*`, at most 32 bytes.
+    const NAME: &'static str;
+    /// `sabir_abi::SABIR_CAP_STORE_*`. Capabilities whose function this trait does not have are not for Rust yet.
+    const CAPABILITIES: u64;
+    /// `sabir_abi::SABIR_CAP_HOST_*` that it cannot do without.
+    const REQUIRED_HOST_CAPABILITIES: u64 = 0;
+    /// JSON Schema of the configuration; empty: it has none.
+    const CONFIG_SCHEMA: &'static str = "";
+
+    /// Opens the store, recovering from an unclean end. [`ErrorCode::Locked`](crate::ErrorCode::Locked) when another
+    /// process has it.
+    fn open(host: Host, config: &str) -> Result<Self>;
+
+    /// Shows the summary of every log. Called before the first `submit`. An error of `visit` is passed on.
+    fn recover(&self, visit: &mut dyn FnMut(&LogSummary) -> Result<()>) -> Result<()>;
+
+    /// Takes a batch; answers its ticket: 1 for the first batch after `open`, growing. The batch is visible to
+    /// `read` and `scan` when this returns.
+    fn submit(&self, ops: Ops<'_>, level: Level) -> Result<u64>;
+
+    /// Returns when all batches up to `ticket` are durable by the store's configured meaning; answers the highest
+    /// ticket that is.
+    fn sync(&self, ticket: u64) -> Result<u64>;
+
+    /// Shows entries in order while `visit` answers true. An entry whose record is damaged is
+    /// [`ErrorCode::Corrupt`](crate::ErrorCode::Corrupt) after those before it were shown.
+    fn read(&self, what: &Read, visit: &mut dyn FnMut(Record) -> bool) -> Result<()>;
+
+    /// Shows the keys from `from` (inclusive) to `to` (exclusive; empty: no end) with their values in byte order, at
+    /// most `limit` (0: no bound), while `visit` answers true. `visit` must not call the store.
+    fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: u64,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()>;
+
+    /// Figures.
+    fn stats(&self) -> Stats;
+
+    /// Makes everything submitted durable, and ends the store's threads. The store is gone whatever it answers.
+    fn close(self) -> Result<()>;
+}
