@@ -9,15 +9,17 @@
 //!   transport  listeners and links           host    what the broker offers: log, time, timers, tasks, reactor
 //!   protocol   sessions: bytes to verbs      socket  a socket on the host's reactor, for tokio's traits
 //!   store      logs, batches, keys
-//!   codec      formats of stream batches
+//!   codec      formats of stream batches     settings, uri  what is set, and where, by one table
 //! ```
 
 pub mod codec;
 pub mod host;
 pub mod protocol;
+pub mod settings;
 //pub mod socket;
 pub mod store;
 pub mod transport;
+pub mod uri;
 
 pub use host::Host;
 pub use sabir_abi as abi;
