@@ -4,6 +4,7 @@
 //! Everything that a developer or a CI machine does with this repository goes through here, so that both do the
 //! same. Nothing here is part of the broker.
 
+mod bench;
 mod run;
 mod test;
 mod tidy;
@@ -28,6 +29,11 @@ enum Task {
     Test(test::TestArguments),
     /// Check the rules that no compiler checks: imports, headers of files, `unsafe`, licences ...
     Tidy,
+    /// Measure speed and size in release, beside the machine's limits and other brokers
+    Bench(bench::BenchArguments),
+    /// The load of a measurement; reads what to do from standard input
+    #[command(hide = true)]
+    BenchLoad,
 }
 
 fn main() -> ExitCode {
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
         Task::Run(arguments) => run::run(arguments),
         Task::Test(arguments) => test::test(&arguments),
         Task::Tidy => tidy::tidy(),
+        Task::Bench(arguments) => bench::bench(&arguments),
+        Task::BenchLoad => bench::load(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What this machine can do at best, measured in the same run: rows that stand beside these say more than numbers.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const BLOCK: [u8; 4096] = [0xA5; 4096];
+/// Blocks that were written before they are written over.
+const WRITTEN_BLOCKS: u64 = 4096;
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Rates of the machine.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Limits {
+    /// Writes of 4 KiB over what was written before, each with fdatasync, per second.
+    pub overwrite_syncs_per_s: f64,
+    /// Writes of 4 KiB at the end of a file, each with fdatasync, per second.
+    pub append_syncs_per_s: f64,
+    /// Messages of 64 bytes to and fro between two threads over loopback TCP, per second.
+    pub round_trips_per_s: f64,
+    /// Bytes one way over loopback TCP, per second.
+    pub loopback_bytes_per_s: f64,
+}
+
+/// Measures each for `each`.
+pub fn measure(folder: &Path, each: Duration) -> Result<Limits> {
+    Ok(Limits {
+        overwrite_syncs_per_s: overwrite(folder, each).context("cannot measure overwriting")?,
+        append_syncs_per_s: append(folder, each).context("cannot measure appending")?,
+        round_trips_per_s: round_trips(each).context("cannot measure loopback round trips")?,
+        loopback_bytes_per_s: bytes(each).context("cannot measure loopback bytes")?,
+    })
+}
+
+fn overwrite(folder: &Path, each: Duration) -> Result<f64> {
+    let path = folder.join("overwritten");
+    let file = File::create(&path)?;
+    for block in 0..WRITTEN_BLOCKS {
+        file.write_all_at(&BLOCK, block * BLOCK.len() as u64)?;
+    }
+    file.sync_all()?;
+    let rate = repeat(each, |count| {
+        file.write_all_at(&BLOCK, count % WRITTEN_BLOCKS * BLOCK.len() as u64)?;
+        Ok(file.sync_data()?)
+    })?;
+    std::fs::remove_file(path)?;
+    Ok(rate)
+}
+
+fn append(folder: &Path, each: Duration) -> Result<f64> {
+    let path = folder.join("appended");
+    let file = File::create(&path)?;
+    let rate = repeat(each, |count| {
+        file.write_all_at(&BLOCK, count * BLOCK.len() as u64)?;
+        Ok(file.sync_data()?)
+    })?;
+    std::fs::remove_file(path)?;
+    Ok(rate)
+}
+
+fn round_trips(each: Duration) -> Result<f64> {
+    let (mut near, mut far) = pair()?;
+    let echo = std::thread::spawn(move || {
+        let mut message = [0; 64];
+        while far.read_exact(&mut message).is_ok() && far.write_all(&message).is_ok() {}
+    });
+    let mut message = [0; 64];
+    let rate = repeat(each, |_| {
+        near.write_all(&message)?;
+        Ok(near.read_exact(&mut message)?)
+    })?;
+    drop(near);
+    echo.join().ok().context("the echo has panicked")?;
+    Ok(rate)
+}
+
+fn bytes(each: Duration) -> Result<f64> {
+    let (mut near, mut far) = pair()?;
+    let sink = std::thread::spawn(move || {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while far.read(&mut chunk).is_ok_and(|count| count > 0) {}
+    });
+    let chunk = vec![0; CHUNK_BYTES];
+    let rate = repeat(each, |_| Ok(near.write_all(&chunk)?))?;
+    drop(near);
+    sink.join().ok().context("the sink has panicked")?;
+    Ok(rate * CHUNK_BYTES as f64)
+}
+
+fn pair() -> Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let near = TcpStream::connect(listener.local_addr()?)?;
+    let (far, _) = listener.accept()?;
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    Ok((near, far))
+}
+
+/// Does something for a time; answers how often per second.
+fn repeat(each: Duration, mut work: impl FnMut(u64) -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    let mut count = 0;
+    while start.elapsed() < each {
+        work(count)?;
+        count += 1;
+    }
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `cargo xtask bench`: Sabir in release, under load from another process, beside the machine's own limits and, where
+//! asked, beside real peers. `docs/bench.md` says how to read the table.
+//!
+//! ```text
+//!   rows       what is measured, and what Sabir promises
+//!   limits     what the machine can do at best
+//!   broker     Sabir or a peer as a process; the load as a process
+//!   process    CPU time and memory of a process
+//!   peers      how each peer is started
+//!   load       the load itself
+//!   table      the results
+//! ```
+
+mod broker;
+mod limits;
+mod load;
+mod peers;
+mod process;
+mod rows;
+mod table;
+
+pub use load::load;
+
+use crate::workspace::{Built, Metadata, Profile, build_broker, cargo, gather, succeed};
+use anyhow::{Context, Result, ensure};
+use broker::Broker;
+use peers::Peer;
+use rows::{Place, Row, Times, rows};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use table::Samples;
+
+/// What `cargo xtask bench` takes.
+#[derive(clap::Args)]
+pub struct BenchArguments {
+    /// Only the rows that Sabir is held to, once, and short
+    #[arg(long)]
+    quick: bool,
+    /// Only rows whose name contains this; repeatable
+    #[arg(long = "row", value_name = "NAME")]
+    rows: Vec<String>,
+    /// Also this peer, from Debian's packages; repeatable
+    #[arg(long = "peer", value_enum)]
+    peers: Vec<Peer>,
+    /// Rounds, of which medians are taken
+    #[arg(long, value_name = "COUNT")]
+    repeat: Option<usize>,
+    /// Write all figures to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// List the rows and do nothing
+    #[arg(long)]
+    list: bool,
+    /// Take what was built before
+    #[arg(long)]
+    no_build: bool,
+    /// Only peers, without Sabir: to try the load itself
+    #[arg(long, requires = "peers")]
+    only_peers: bool,
+}
+
+/// Measures and prints.
+pub fn bench(arguments: &BenchArguments) -> Result<()> {
+    let chosen = choose(arguments);
+    ensure!(!chosen.is_empty(), "no row has such a name; --list shows all");
+    if arguments.list {
+        chosen.iter().for_each(|row| println!("{}", row.name));
+        return Ok(());
+    }
+    let metadata = Metadata::read()?;
+    let (built, generator) = build(arguments, &metadata)?;
+    raise_file_limit()?;
+    // On the same disk as the sources: a folder in memory would make every sync free.
+    let under = metadata.target_directory.join("bench");
+    let mut samples = Samples::default();
+    let mut brokers = Vec::new();
+    if let Some(built) = &built {
+        brokers.push(Broker::sabir(built, &under)?);
+    }
+    for peer in &arguments.peers {
+        eprintln!("starting {peer:?}");
+        brokers.push(peer.start(&under)?);
+    }
+    let times = match arguments.quick {
+        true => Times { warm_up_ms: 500, measure_ms: 1500 },
+        false => Times { warm_up_ms: 1000, measure_ms: 3000 },
+    };
+    let repeat = arguments.repeat.unwrap_or(if arguments.quick { 1 } else { 3 });
+    for round in 0..repeat {
+        samples.add_limits(measure_limits(&under, times)?);
+        for row in &chosen {
+            // Brokers take turns row by row, so that a busy moment of the machine meets them all.
+            for broker in &brokers {
+                eprintln!("round {} of {repeat}: {} on {}", round + 1, row.name, broker.name);
+                let place =
+                    Place { generator: &generator, under: &under, built: built.as_ref(), times, round };
+                for figure in row.measure(broker, &place)? {
+                    samples.add(&row.name, figure.metric, broker.name, figure.value);
+                }
+            }
+        }
+    }
+    let names: Vec<&'static str> = brokers.iter().map(|broker| broker.name).collect();
+    samples.print(&names);
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&samples.json())?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn measure_limits(under: &Path, times: Times) -> Result<limits::Limits> {
+    let folder = broker::folder(under)?;
+    limits::measure(folder.path(), Duration::from_millis(times.measure_ms / 2))
+}
+
+fn choose(arguments: &BenchArguments) -> Vec<Row> {
+    rows()
+        .into_iter()
+        .filter(|row| match arguments.rows.as_slice() {
+            [] => !arguments.quick || row.promised,
+            names => names.iter().any(|name| row.name.contains(name.as_str())),
+        })
+        .collect()
+}
+
+/// The broker in release, and this program in release as the load.
+fn build(arguments: &BenchArguments, metadata: &Metadata) -> Result<(Option<Built>, PathBuf)> {
+    let generator = metadata.target_directory.join("release").join("xtask");
+    if !arguments.no_build {
+        succeed(cargo().args(["build", "--locked", "--release", "--package", "xtask"]))?;
+    }
+    if arguments.only_peers {
+        return Ok((None, generator));
+    }
+    let built = match arguments.no_build {
+        true => gather(metadata, Profile::Release)?,
+        false => build_broker(metadata, Profile::Release)?,
+    };
+    Ok((Some(built), generator))
+}
+
+/// Ten thousand connections need as many files, on both sides; children inherit the limit.
+fn raise_file_limit() -> Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("cannot raise the number of open files")
+}

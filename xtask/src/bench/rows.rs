@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is measured: the rows of the table, and what Sabir promises in some of them.
+
+use super::broker::{Broker, Running, run};
+use super::load::{Load, Pace};
+use crate::workspace::Built;
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::time::Duration;
+
+const MIB: f64 = 1024.0 * 1024.0;
+/// Messages of the backlog, and bytes of each.
+const BACKLOG_MESSAGES: u64 = 1_000_000;
+const BACKLOG_SIZE_BYTES: usize = 256;
+/// Connections that do nothing.
+const IDLE_CONNECTIONS: usize = 10_000;
+/// Starts whose time is taken.
+const STARTS: usize = 5;
+
+/// A row, or a few that one run gives together.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub name: String,
+    pub kind: Kind,
+    /// Whether it is one of the rows that Sabir is held to; `--quick` runs these alone.
+    pub promised: bool,
+}
+
+/// How a row is measured.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Flood { producers: usize, consumers: usize, size_bytes: usize, window: usize, persistent: bool },
+    Paced { per_s: u64 },
+    Backlog,
+    Start,
+    Idle,
+}
+
+/// A figure of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    pub metric: Metric,
+    pub value: f64,
+}
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    MessagesPerS,
+    CpuUsPerMessage,
+    P50Us,
+    P99Us,
+    P999Us,
+    FillPerS,
+    FilledMib,
+    PeakMib,
+    DrainPerS,
+    ReadyMs,
+    IdleMib,
+    ConnectionKib,
+}
+
+impl Metric {
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::MessagesPerS => "messages/s",
+            Metric::CpuUsPerMessage => "CPU µs/message",
+            Metric::P50Us => "p50 µs",
+            Metric::P99Us => "p99 µs",
+            Metric::P999Us => "p99.9 µs",
+            Metric::FillPerS => "fill messages/s",
+            Metric::FilledMib => "memory when full MiB",
+            Metric::PeakMib => "memory peak MiB",
+            Metric::DrainPerS => "drain messages/s",
+            Metric::ReadyMs => "start to ready ms",
+            Metric::IdleMib => "memory idle MiB",
+            Metric::ConnectionKib => "memory per connection KiB",
+        }
+    }
+
+    /// Whether more is better.
+    pub fn is_rate(self) -> bool {
+        matches!(self, Metric::MessagesPerS | Metric::FillPerS | Metric::DrainPerS)
+    }
+}
+
+/// A row that Sabir is held to.
+pub struct Promise {
+    pub row: &'static str,
+    pub metric: Metric,
+    pub at_least: f64,
+    pub aim: f64,
+    pub unit: Unit,
+}
+
+/// What a promise's numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// The metric's own.
+    Own,
+    /// Shares of the rate at which the machine syncs 4 KiB over what was written before.
+    OfOverwriteSyncs,
+    /// Times the best peer of the same run; there is no aim beyond the least.
+    OfBestPeer,
+}
+
+const fn promise(row: &'static str, metric: Metric, at_least: f64, aim: f64) -> Promise {
+    Promise { row, metric, at_least, aim, unit: Unit::Own }
+}
+
+/// The row by which brokers are compared.
+const MAIN: &str = "persistent-4x4-1k-w256";
+
+/// What Sabir is held to.
+pub const PROMISES: &[Promise] = &[
+    promise(MAIN, Metric::MessagesPerS, 150_000.0, 400_000.0),
+    Promise { row: MAIN, metric: Metric::MessagesPerS, at_least: 8.0, aim: 8.0, unit: Unit::OfBestPeer },
+    promise(MAIN, Metric::CpuUsPerMessage, 6.0, 2.5),
+    Promise {
+        row: "persistent-1x0-1k-w1",
+        metric: Metric::MessagesPerS,
+        at_least: 0.4,
+        aim: 0.65,
+        unit: Unit::OfOverwriteSyncs,
+    },
+    promise("transient-1x1-1k-w256", Metric::MessagesPerS, 250_000.0, 600_000.0),
+    promise("latency-2000", Metric::P99Us, 3000.0, 1000.0),
+    promise("backlog-1m-256", Metric::FilledMib, 64.0, 24.0),
+    promise("backlog-1m-256", Metric::FillPerS, 150_000.0, 300_000.0),
+    promise("backlog-1m-256", Metric::DrainPerS, 150_000.0, 400_000.0),
+    promise("start", Metric::ReadyMs, 100.0, 20.0),
+    promise("start", Metric::IdleMib, 24.0, 12.0),
+    promise("idle-10000", Metric::ConnectionKib, 12.0, 4.0),
+];
+
+/// All rows.
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut add = |name: String, kind: Kind| {
+        let promised = PROMISES.iter().any(|promise| promise.row == name);
+        rows.push(Row { name, kind, promised });
+    };
+    add("start".to_owned(), Kind::Start);
+    add("idle-10000".to_owned(), Kind::Idle);
+    add("latency-2000".to_owned(), Kind::Paced { per_s: 2000 });
+    for (durability, persistent) in [("persistent", true), ("transient", false)] {
+        for (producers, consumers) in [(1, 0), (1, 1), (4, 4)] {
+            for (size, size_bytes) in [("100", 100), ("1k", 1024), ("64k", 65_536)] {
+                for window in [1, 256] {
+                    if consumers == 0 && (window, size_bytes, persistent) != (1, 1024, true) {
+                        continue;
+                    }
+                    let name = format!("{durability}-{producers}x{consumers}-{size}-w{window}");
+                    add(name, Kind::Flood { producers, consumers, size_bytes, window, persistent });
+                }
+            }
+        }
+    }
+    add("backlog-1m-256".to_owned(), Kind::Backlog);
+    rows
+}
+
+/// How long each measurement takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    pub warm_up_ms: u64,
+    pub measure_ms: u64,
+}
+
+/// What measuring needs.
+pub struct Place<'a> {
+    /// The load's program.
+    pub generator: &'a Path,
+    /// Where brokers' folders go.
+    pub under: &'a Path,
+    /// For rows that want a broker of their own.
+    pub built: Option<&'a Built>,
+    pub times: Times,
+    /// Makes destinations' names differ.
+    pub round: usize,
+}
+
+impl Row {
+    /// Measures this row once on a broker. Rows that need a fresh broker are measured on Sabir alone.
+    pub fn measure(&self, broker: &Broker, place: &Place<'_>) -> Result<Vec<Figure>> {
+        let destination = format!("bench.{}.{}", self.name, place.round);
+        let figures = match self.kind {
+            Kind::Flood { producers, consumers, size_bytes, window, persistent } => {
+                let pace =
+                    Pace::Time { warm_up_ms: place.times.warm_up_ms, measure_ms: place.times.measure_ms };
+                let load = broker.load(&destination, pace);
+                flood(broker, place, &Load { producers, consumers, size_bytes, window, persistent, ..load })
+            }
+            Kind::Paced { per_s } => {
+                let measure_ms = 3 * place.times.measure_ms;
+                let pace = Pace::Rate { per_s, warm_up_ms: place.times.warm_up_ms, measure_ms };
+                paced(place, &broker.load(&destination, pace))
+            }
+            Kind::Backlog | Kind::Start | Kind::Idle => match place.built {
+                Some(built) if broker.name == "sabir" => own_broker(self.kind, built, place),
+                _ => Ok(Vec::new()),
+            },
+        };
+        figures.with_context(|| format!("{} on {}", self.name, broker.name))
+    }
+}
+
+fn own_broker(kind: Kind, built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
+    match kind {
+        Kind::Start => start(built, place),
+        Kind::Idle => idle(built, place),
+        _ => backlog(built, place),
+    }
+}
+
+fn flood(broker: &Broker, place: &Place<'_>, load: &Load) -> Result<Vec<Figure>> {
+    let cpu_before_s = broker.cpu_s()?;
+    let seen = run(place.generator, load)?;
+    let cpu_us = (broker.cpu_s()? - cpu_before_s) * 1e6;
+    // What is only sent, or only received, is not yet through.
+    let rate = if load.consumers == 0 {
+        seen.confirmed_per_s
+    } else {
+        seen.confirmed_per_s.min(seen.received_per_s)
+    };
+    Ok(vec![
+        Figure { metric: Metric::MessagesPerS, value: rate },
+        Figure { metric: Metric::CpuUsPerMessage, value: cpu_us / seen.sent.max(1) as f64 },
+    ])
+}
+
+fn paced(place: &Place<'_>, load: &Load) -> Result<Vec<Figure>> {
+    let latency = run(place.generator, load)?.latency_us.context("the load saw no latencies")?;
+    Ok(vec![
+        Figure { metric: Metric::P50Us, value: latency.p50 },
+        Figure { metric: Metric::P99Us, value: latency.p99 },
+        Figure { metric: Metric::P999Us, value: latency.p999 },
+    ])
+}
+
+/// A million messages in, then out, by a broker that did nothing else.
+fn backlog(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
+    let broker = Broker::sabir(built, place.under)?;
+    let fill = Load {
+        producers: 4,
+        consumers: 0,
+        size_bytes: BACKLOG_SIZE_BYTES,
+        ..broker.load("bench.backlog", Pace::Count { messages: BACKLOG_MESSAGES })
+    };
+    let filled = run(place.generator, &fill)?;
+    let (full, _) = broker.memory_bytes()?;
+    let drained = run(place.generator, &Load { producers: 0, consumers: 4, ..fill })?;
+    let (_, peak) = broker.memory_bytes()?;
+    Ok(vec![
+        Figure { metric: Metric::FillPerS, value: filled.confirmed_per_s },
+        Figure { metric: Metric::FilledMib, value: full as f64 / MIB },
+        Figure { metric: Metric::DrainPerS, value: drained.received_per_s },
+        Figure { metric: Metric::PeakMib, value: peak as f64 / MIB },
+    ])
+}
+
+/// Starts on empty stores: how long it takes, and what the broker then occupies.
+fn start(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
+    let mut ready = Vec::new();
+    let mut memory = Vec::new();
+    for _ in 0..STARTS {
+        let broker = Broker::sabir(built, place.under)?;
+        ready.push(broker.ready.as_secs_f64() * 1000.0);
+        std::thread::sleep(Duration::from_millis(200));
+        memory.push(broker.memory_bytes()?.0 as f64 / MIB);
+    }
+    Ok(vec![
+        Figure { metric: Metric::ReadyMs, value: median(&mut ready) },
+        Figure { metric: Metric::IdleMib, value: median(&mut memory) },
+    ])
+}
+
+/// What a connection costs that has logged in and does nothing.
+fn idle(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
+    let broker = Broker::sabir(built, place.under)?;
+    let (before, _) = broker.memory_bytes()?;
+    let load = Load { producers: IDLE_CONNECTIONS, consumers: 0, ..broker.load("bench.idle", Pace::Idle) };
+    let mut connections = Running::start(place.generator, &load)?;
+    connections.seen()?;
+    let (after, _) = broker.memory_bytes()?;
+    connections.end()?;
+    let each_kib = after.saturating_sub(before) as f64 / 1024.0 / IDLE_CONNECTIONS as f64;
+    Ok(vec![Figure { metric: Metric::ConnectionKib, value: each_kib }])
+}
+
+/// The value in the middle.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => values[count / 2],
+        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_promise_stands_on_a_row() {
+        let rows = rows();
+        for promise in PROMISES {
+            assert!(rows.iter().any(|row| row.name == promise.row && row.promised), "{}", promise.row);
+        }
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0]), 2.5);
+    }
+}
