@@ -13,14 +13,15 @@
 //! ```
 
 pub mod codec;
+mod guard;
 pub mod host;
 pub mod protocol;
 pub mod settings;
-//pub mod socket;
+pub mod socket;
 pub mod store;
 pub mod transport;
 pub mod uri;
 
-pub use host::Host;
+pub use host::{Host, HostIo, Interest, LogLevel, Metric, MetricKind};
 pub use sabir_abi as abi;
 pub use sabir_boundary::{Error, ErrorCode, Result};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Transports: listeners that yield links, and links that move bytes. They know no protocol.
 
-//pub use crate::socket::HostSocket;
+pub use crate::socket::HostSocket;
 use crate::{Host, Result};
 pub use sabir_boundary::{ChunkInfo, Framing};
 use std::io::IoSlice;
