@@ -86,6 +86,10 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
         true => Times { warm_up_ms: 500, measure_ms: 1500 },
         false => Times { warm_up_ms: 1000, measure_ms: 3000 },
     };
+    for broker in &brokers {
+        eprintln!("warming up {}", broker.name);
+        rows::warm_up(broker, &generator, 4 * times.measure_ms)?;
+    }
     let repeat = arguments.repeat.unwrap_or(if arguments.quick { 1 } else { 3 });
     for round in 0..repeat {
         samples.add_limits(measure_limits(&under, times)?);

@@ -48,6 +48,7 @@ pub struct Figure {
 pub enum Metric {
     MessagesPerS,
     CpuUsPerMessage,
+    LoadCpuUsPerMessage,
     P50Us,
     P99Us,
     P999Us,
@@ -66,6 +67,7 @@ impl Metric {
         match self {
             Metric::MessagesPerS => "messages/s",
             Metric::CpuUsPerMessage => "CPU µs/message",
+            Metric::LoadCpuUsPerMessage => "CPU µs/message of the load",
             Metric::P50Us => "p50 µs",
             Metric::P99Us => "p99 µs",
             Metric::P999Us => "p99.9 µs",
@@ -206,6 +208,13 @@ impl Row {
     }
 }
 
+/// Lets a broker reach its stride: a virtual machine first compiles what is hot.
+pub fn warm_up(broker: &Broker, generator: &Path, measure_ms: u64) -> Result<()> {
+    let pace = Pace::Time { warm_up_ms: 0, measure_ms };
+    let load = Load { producers: 4, consumers: 4, ..broker.load("bench.warm-up", pace) };
+    run(generator, &load).with_context(|| format!("warming up {}", broker.name)).map(|_| ())
+}
+
 fn own_broker(kind: Kind, built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
     match kind {
         Kind::Start => start(built, place),
@@ -227,6 +236,10 @@ fn flood(broker: &Broker, place: &Place<'_>, load: &Load) -> Result<Vec<Figure>>
     Ok(vec![
         Figure { metric: Metric::MessagesPerS, value: rate },
         Figure { metric: Metric::CpuUsPerMessage, value: cpu_us / seen.sent.max(1) as f64 },
+        Figure {
+            metric: Metric::LoadCpuUsPerMessage,
+            value: seen.load_cpu_s * 1e6 / seen.sent.max(1) as f64,
+        },
     ])
 }
 
