@@ -13,10 +13,13 @@
 //! ```
 
 pub mod codec;
+#[doc(hidden)]
+pub mod export;
 mod guard;
 pub mod host;
 pub mod protocol;
 pub mod settings;
+mod shim;
 pub mod socket;
 pub mod store;
 pub mod transport;
