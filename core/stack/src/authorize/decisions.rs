@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What one session may do, decided once and kept while the policy stands.
+
+use crate::batch::fatal;
+use crate::policy::{Authentication, Operation, Policy, Principal};
+use sabir_model::verb::{Attach, Bind, Declare, Delete, Query, Reason, Refusal, Reply, Subscribe};
+use sabir_model::{Destination, verb::Answer};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Most decisions that a session keeps. Beyond, it forgets all and decides anew.
+const MAX_KEPT: usize = 1024;
+/// Most declarations of temporary destinations whose answer is awaited.
+const MAX_AWAITED: usize = 1024;
+
+/// What one session may do.
+#[derive(Debug, Default)]
+pub(super) struct Decisions {
+    /// Of the policy under which all this was decided; 0: nothing was.
+    generation: u64,
+    principal: Arc<Principal>,
+    /// Names are believed because passwords were checked.
+    authenticated: bool,
+    policy: Arc<Policy>,
+    kept: HashMap<(Operation, Destination), bool>,
+    producers: HashMap<u64, Vec<Destination>>,
+    /// The producer that was last found allowed: most sessions have one.
+    last_producer: Option<u64>,
+    subscriptions: HashMap<u64, Vec<Destination>>,
+    /// Temporary destinations that this session made.
+    own: HashSet<Destination>,
+    /// By token: those whose declaration the engine has not answered.
+    awaited: HashMap<u64, Destination>,
+    /// The session lost what it stands on.
+    revoked: Option<Refusal>,
+}
+
+fn forbidden(principal: &Principal, operation: Operation, destination: &Destination) -> Refusal {
+    let text = format!("{} may not {} {destination}", principal.name(), operation.name());
+    Refusal::new(Reason::Forbidden, text)
+}
+
+impl Decisions {
+    /// A session begins under this policy.
+    pub(super) fn begin(
+        &mut self,
+        principal: Arc<Principal>,
+        policy: &Arc<Policy>,
+    ) -> Option<Arc<Principal>> {
+        *self = Decisions { principal, ..Decisions::default() };
+        self.renew(policy)
+    }
+
+    /// Judges everything anew if the policy is another one. Answers the principal if it is another one now.
+    pub(super) fn renew(&mut self, policy: &Arc<Policy>) -> Option<Arc<Principal>> {
+        if policy.generation() == self.generation {
+            return None;
+        }
+        self.generation = policy.generation();
+        self.policy = policy.clone();
+        self.authenticated = matches!(policy.authentication, Authentication::Users { .. });
+        self.kept.clear();
+        self.last_producer = None;
+        let Some(principal) = policy.renew(&self.principal) else {
+            let text = format!("{} is not let in any more", self.principal.name());
+            self.revoked = Some(fatal(Reason::Unauthenticated, text));
+            return None;
+        };
+        self.principal = principal;
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        let lost = subscriptions.values().find_map(|destinations| self.read_all(destinations).err());
+        self.subscriptions = subscriptions;
+        if let Some(lost) = lost {
+            self.revoked = Some(Refusal { fatal: true, ..lost });
+        }
+        Some(self.principal.clone())
+    }
+
+    pub(super) fn is_begun(&self) -> bool {
+        self.generation != 0
+    }
+
+    /// Whether the session lost what it stands on.
+    pub(super) fn standing(&self) -> Result<(), Refusal> {
+        match &self.revoked {
+            None => Ok(()),
+            Some(refusal) => Err(refusal.clone()),
+        }
+    }
+
+    fn allow(&mut self, operation: Operation, destination: &Destination) -> bool {
+        if self.policy.rules.is_empty() {
+            return true;
+        }
+        let key = (operation, destination.clone());
+        if let Some(decided) = self.kept.get(&key) {
+            return *decided;
+        }
+        if self.kept.len() >= MAX_KEPT {
+            self.kept.clear();
+        }
+        let decided = self.policy.rules.allow(&self.principal, operation, destination);
+        self.kept.insert(key, decided);
+        decided
+    }
+
+    fn need(&mut self, operation: Operation, destination: &Destination) -> Result<(), Refusal> {
+        if self.allow(operation, destination) {
+            return Ok(());
+        }
+        Err(forbidden(&self.principal, operation, destination))
+    }
+
+    fn write(&mut self, destination: &Destination) -> Result<(), Refusal> {
+        // Whoever was told the name in a reply-to may answer.
+        if destination.kind.is_temporary() { Ok(()) } else { self.need(Operation::Write, destination) }
+    }
+
+    fn read(&mut self, destination: &Destination) -> Result<(), Refusal> {
+        if destination.kind.is_temporary() {
+            return self.need_own(Operation::Read, destination);
+        }
+        self.need(Operation::Read, destination)
+    }
+
+    fn read_all(&mut self, destinations: &[Destination]) -> Result<(), Refusal> {
+        destinations.iter().try_for_each(|destination| self.read(destination))
+    }
+
+    fn need_own(&self, operation: Operation, destination: &Destination) -> Result<(), Refusal> {
+        if self.own.contains(destination) {
+            return Ok(());
+        }
+        Err(forbidden(&self.principal, operation, destination))
+    }
+
+    pub(super) fn attach(&mut self, id: u64, asked: &Attach) -> Result<(), Refusal> {
+        asked.destinations.iter().try_for_each(|destination| self.write(destination))?;
+        self.last_producer = None;
+        self.producers.insert(id, asked.destinations.clone());
+        Ok(())
+    }
+
+    pub(super) fn detach(&mut self, id: u64) {
+        self.last_producer = None;
+        self.producers.remove(&id);
+    }
+
+    /// `sender` is who the message says has sent it.
+    pub(super) fn publish(&mut self, producer: u64, sender: Option<&[u8]>) -> Result<(), Refusal> {
+        if let Some(sender) = sender
+            && self.authenticated
+            && self.principal.user.as_deref().map(str::as_bytes) != Some(sender)
+        {
+            let text = format!("{} may not send a message in another's name", self.principal.name());
+            return Err(Refusal::new(Reason::Forbidden, text));
+        }
+        if self.last_producer == Some(producer) {
+            return Ok(());
+        }
+        let Some(destinations) = self.producers.remove(&producer) else {
+            return Err(Refusal::new(Reason::NotFound, format!("there is no producer {producer}")));
+        };
+        let allowed = destinations.iter().try_for_each(|destination| self.write(destination));
+        self.producers.insert(producer, destinations);
+        if allowed.is_ok() {
+            self.last_producer = Some(producer);
+        }
+        allowed
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        id: u64,
+        asked: &Subscribe,
+        client_id: Option<&str>,
+    ) -> Result<(), Refusal> {
+        if asked.durable && client_id.is_none() {
+            return Err(Refusal::new(
+                Reason::Invalid,
+                "a durable subscription needs a client id, given at log-in",
+            ));
+        }
+        self.read_all(&asked.destinations)?;
+        self.subscriptions.insert(id, asked.destinations.clone());
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: u64) {
+        self.subscriptions.remove(&id);
+    }
+
+    pub(super) fn declare(&mut self, token: u64, asked: &Declare) -> Result<(), Refusal> {
+        let destination = &asked.destination;
+        if destination.kind.is_temporary() {
+            if !asked.passive && self.own.insert(destination.clone()) && self.awaited.len() < MAX_AWAITED {
+                self.awaited.insert(token, destination.clone());
+            }
+            return Ok(());
+        }
+        if asked.passive {
+            return self.know(destination);
+        }
+        self.need(Operation::Admin, destination)
+    }
+
+    /// To be told that it exists, one has to have something to do with it.
+    fn know(&mut self, destination: &Destination) -> Result<(), Refusal> {
+        if self.allow(Operation::Write, destination) || self.allow(Operation::Admin, destination) {
+            return Ok(());
+        }
+        self.need(Operation::Read, destination)
+    }
+
+    pub(super) fn delete(&mut self, asked: &Delete, client_id: Option<&str>) -> Result<(), Refusal> {
+        match &asked.destination {
+            Some(destination) if destination.kind.is_temporary() => {
+                self.need_own(Operation::Admin, destination)?;
+                self.own.remove(destination);
+                Ok(())
+            }
+            Some(destination) => self.need(Operation::Admin, destination),
+            // The engine looks for it among those of this client id only.
+            None if client_id.is_some() => Ok(()),
+            None => Err(Refusal::new(
+                Reason::Forbidden,
+                "only the client id of a durable subscription may remove it",
+            )),
+        }
+    }
+
+    pub(super) fn bind(&mut self, asked: &Bind) -> Result<(), Refusal> {
+        self.need(Operation::Read, &asked.source)?;
+        if asked.target.kind.is_temporary() {
+            return self.need_own(Operation::Write, &asked.target);
+        }
+        self.need(Operation::Write, &asked.target)
+    }
+
+    pub(super) fn query(&mut self, asked: &Query) -> Result<(), Refusal> {
+        let (Query::List(destination) | Query::Explain(destination)) = asked;
+        if destination.kind.is_temporary() {
+            return self.need_own(Operation::Read, destination);
+        }
+        if self.allow(Operation::Admin, destination) {
+            Ok(())
+        } else {
+            self.need(Operation::Read, destination)
+        }
+    }
+
+    /// What the engine would not make, the session does not own.
+    pub(super) fn answered(&mut self, replies: &[Reply]) {
+        if self.awaited.is_empty() {
+            return;
+        }
+        for reply in replies {
+            if let Some(destination) = self.awaited.remove(&reply.token)
+                && matches!(reply.answer, Answer::Refused(_))
+            {
+                self.own.remove(&destination);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bounds what one session may make and hold.
+
+use super::Limits;
+use crate::batch::{Admission, Admissions, Batch, Outbound, Outgoing, Stack};
+use crate::policy::{PolicyView, SharedPolicy};
+use sabir_model::Destination;
+use sabir_model::verb::{Answer, Reason, Refusal, Reply, Request, Transact, Verb};
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+use tower::Service;
+
+/// Most things whose answer is awaited, to be taken back if the engine refuses them. Beyond, they stay counted.
+const MAX_AWAITED: usize = 1024;
+
+/// Bounds what one session may make.
+pub struct Limited<S> {
+    inner: S,
+    policy: PolicyView,
+    held: Held,
+}
+
+/// What a session holds. A thing made twice under one number counts once: the engine refuses or replaces it.
+#[derive(Default)]
+struct Held {
+    subscriptions: HashSet<u64>,
+    producers: HashSet<u64>,
+    transactions: HashSet<u64>,
+    temporary: HashSet<Destination>,
+    /// By token.
+    awaited: HashMap<u64, Made>,
+}
+
+enum Made {
+    Subscription(u64),
+    Producer(u64),
+    Transaction(u64),
+    Temporary(Destination),
+}
+
+impl<S> Limited<S> {
+    pub(super) fn new(inner: S, policy: &SharedPolicy) -> Self {
+        Limited { inner, policy: policy.view(), held: Held::default() }
+    }
+}
+
+impl<S: Stack> Service<Batch> for Limited<S> {
+    type Response = Admissions;
+    type Error = Infallible;
+    type Future = Admission;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut batch: Batch) -> Admission {
+        let limits = &self.policy.load().limits;
+        let held = &mut self.held;
+        batch.check(|_, request| held.check(limits, request));
+        self.inner.call(batch)
+    }
+}
+
+impl<S: Stack> Outbound for Limited<S> {
+    fn outbound(&mut self, outgoing: &Outgoing<'_>) -> Result<(), Refusal> {
+        self.held.answered(outgoing.replies);
+        self.inner.outbound(outgoing)
+    }
+}
+
+fn at_most(value: usize, max: impl Into<u64>, setting: &str, unit: &str) -> Result<(), Refusal> {
+    let max = max.into();
+    if value as u64 <= max {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::Limit, format!("{value} {unit} are more than limits.{setting} ({max}) allows")))
+}
+
+/// One more in a set that may have no more than `max`.
+fn insert<T: Eq + std::hash::Hash>(
+    set: &mut HashSet<T>,
+    new: T,
+    max: u32,
+    setting: &str,
+) -> Result<bool, Refusal> {
+    if set.contains(&new) {
+        return Ok(false);
+    }
+    if set.len() as u64 >= u64::from(max) {
+        return Err(Refusal::new(Reason::Limit, format!("limits.{setting} ({max}) is reached")));
+    }
+    Ok(set.insert(new))
+}
+
+impl Held {
+    fn check(&mut self, limits: &Limits, request: &Request) -> Result<(), Refusal> {
+        let id = request.id;
+        match &request.verb {
+            Verb::Publish(message) => message_size(limits, message.size_bytes()),
+            Verb::Settle(_) | Verb::Disconnect => Ok(()),
+            Verb::Credit { amount, .. } => credit(limits, *amount),
+            Verb::Connect(connect) => name(limits, connect.client_id.as_deref()),
+            Verb::Attach(asked) => {
+                destinations(limits, &asked.destinations)?;
+                name(limits, asked.producer_name.as_deref())?;
+                let new = insert(&mut self.producers, id, limits.max_producers, "max_producers")?;
+                self.await_answer(request.token, new.then_some(Made::Producer(id)));
+                Ok(())
+            }
+            Verb::Detach => {
+                self.producers.remove(&id);
+                Ok(())
+            }
+            Verb::Subscribe(asked) => {
+                destinations(limits, &asked.destinations)?;
+                name(limits, asked.name.as_deref())?;
+                selector(limits, asked.selector.as_deref())?;
+                credit(limits, asked.credit)?;
+                let new = insert(&mut self.subscriptions, id, limits.max_subscriptions, "max_subscriptions")?;
+                self.await_answer(request.token, new.then_some(Made::Subscription(id)));
+                Ok(())
+            }
+            Verb::Unsubscribe { .. } => {
+                self.subscriptions.remove(&id);
+                Ok(())
+            }
+            Verb::Declare(asked) => {
+                destination(limits, &asked.destination)?;
+                let made = asked.destination.clone();
+                if !made.kind.is_temporary() || asked.passive {
+                    return Ok(());
+                }
+                let max = limits.max_temporary_destinations;
+                let new = insert(&mut self.temporary, made.clone(), max, "max_temporary_destinations")?;
+                self.await_answer(request.token, new.then_some(Made::Temporary(made)));
+                Ok(())
+            }
+            Verb::Delete(asked) => {
+                if let Some(gone) = &asked.destination {
+                    self.temporary.remove(gone);
+                }
+                name(limits, asked.subscription_name.as_deref())
+            }
+            Verb::Bind(asked) | Verb::Unbind(asked) => {
+                destination(limits, &asked.source)?;
+                destination(limits, &asked.target)?;
+                at_most(
+                    asked.key.len(),
+                    limits.max_destination_name_bytes,
+                    "max_destination_name_bytes",
+                    "bytes",
+                )?;
+                selector(limits, asked.selector.as_deref())
+            }
+            Verb::Query(_) => Ok(()),
+            Verb::Transact(asked) => self.transact(limits, request, *asked),
+        }
+    }
+
+    fn transact(&mut self, limits: &Limits, request: &Request, asked: Transact) -> Result<(), Refusal> {
+        let id = request.transaction;
+        if asked != Transact::Begin {
+            self.transactions.remove(&id);
+            return Ok(());
+        }
+        let new = insert(&mut self.transactions, id, limits.max_transactions, "max_transactions")?;
+        self.await_answer(request.token, new.then_some(Made::Transaction(id)));
+        Ok(())
+    }
+
+    fn await_answer(&mut self, token: u64, made: Option<Made>) {
+        if let Some(made) = made
+            && self.awaited.len() < MAX_AWAITED
+        {
+            self.awaited.insert(token, made);
+        }
+    }
+
+    /// What the engine would not make is not held.
+    fn answered(&mut self, replies: &[Reply]) {
+        if self.awaited.is_empty() {
+            return;
+        }
+        for reply in replies {
+            let Some(made) = self.awaited.remove(&reply.token) else { continue };
+            if !matches!(reply.answer, Answer::Refused(_)) {
+                continue;
+            }
+            match made {
+                Made::Subscription(id) => self.subscriptions.remove(&id),
+                Made::Producer(id) => self.producers.remove(&id),
+                Made::Transaction(id) => self.transactions.remove(&id),
+                Made::Temporary(destination) => self.temporary.remove(&destination),
+            };
+        }
+    }
+}
+
+fn message_size(limits: &Limits, size: usize) -> Result<(), Refusal> {
+    if size as u64 <= limits.max_message_bytes {
+        return Ok(());
+    }
+    let max = limits.max_message_bytes;
+    let text = format!("a message of {size} bytes is larger than limits.max_message_bytes ({max}) allows");
+    Err(Refusal::new(Reason::BadMessage, text))
+}
+
+fn destinations(limits: &Limits, all: &[Destination]) -> Result<(), Refusal> {
+    let max = limits.max_composite_destinations;
+    at_most(all.len(), max, "max_composite_destinations", "destinations at once")?;
+    all.iter().try_for_each(|one| destination(limits, one))
+}
+
+fn destination(limits: &Limits, destination: &Destination) -> Result<(), Refusal> {
+    let max = limits.max_destination_name_bytes;
+    at_most(destination.name.len(), max, "max_destination_name_bytes", "bytes of a destination's name")
+}
+
+fn name(limits: &Limits, name: Option<&str>) -> Result<(), Refusal> {
+    at_most(name.map_or(0, str::len), limits.max_name_bytes, "max_name_bytes", "bytes of a name")
+}
+
+fn selector(limits: &Limits, selector: Option<&str>) -> Result<(), Refusal> {
+    let len = selector.map_or(0, str::len);
+    at_most(len, limits.max_selector_bytes, "max_selector_bytes", "bytes of a selector")
+}
+
+fn credit(limits: &Limits, amount: u64) -> Result<(), Refusal> {
+    let amount = usize::try_from(amount).unwrap_or(usize::MAX);
+    at_most(amount, limits.max_credit, "max_credit", "unsettled deliveries")
+}
