@@ -88,6 +88,11 @@ pub mod flag {
     pub const QUERY_EXPLAIN: u64 = 2;
 }
 
+/// Field of a delivery's label, text: the destination in which a dead letter was before.
+pub const LABEL_ORIGIN: u16 = 32;
+/// Field of a delivery's label, text: why a message is a dead letter.
+pub const LABEL_CAUSE: u16 = 33;
+
 /// Most destinations that one verb may name.
 pub const MAX_DESTINATIONS: usize = 256;
 
