@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The program `sabir` as a process, with its plugins from shared libraries, on a port that the system chose.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Longer than starting, recovery included, or stopping takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+const HINT: &str = "is not set: these tests need the program and its plugins as built by `cargo xtask test`";
+
+/// The program under test.
+pub fn program() -> PathBuf {
+    std::env::var_os("SABIR_TEST_BIN").unwrap_or_else(|| panic!("SABIR_TEST_BIN {HINT}")).into()
+}
+
+/// The folder of the plugins under test.
+pub fn plugins() -> PathBuf {
+    std::env::var_os("SABIR_TEST_PLUGIN_DIR").unwrap_or_else(|| panic!("SABIR_TEST_PLUGIN_DIR {HINT}")).into()
+}
+
+/// Whether the long forms of tests shall run.
+pub fn full() -> bool {
+    std::env::var_os("SABIR_FULL").is_some()
+}
+
+/// How a broker is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub data: PathBuf,
+    pub plugins: PathBuf,
+    /// Further arguments of `sabir run`.
+    pub arguments: Vec<String>,
+    /// Configuration by environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Options {
+    /// A broker with its data in `data`.
+    pub fn new(data: &Path) -> Options {
+        Options { data: data.to_owned(), plugins: plugins(), arguments: Vec::new(), environment: Vec::new() }
+    }
+
+    /// The same with a setting, as `limits.max_connections`.
+    pub fn set(mut self, key: &str, value: &str) -> Options {
+        self.environment.push((format!("SABIR_{}", key.replace('.', "__").to_uppercase()), value.to_owned()));
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(program());
+        command.arg("run").arg("--plugins").arg(&self.plugins).arg("--data").arg(&self.data);
+        command.args(["--listen", "tcp://127.0.0.1:0"]).args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a broker that is expected to end by itself, and waits for that.
+    pub fn run_to_end(&self) -> Output {
+        let mut child =
+            self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sabir starts");
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().expect("the child can be waited for").is_none() {
+            if Instant::now() > deadline {
+                child.kill().expect("the child can be killed");
+                let output = child.wait_with_output().expect("the child has ended");
+                panic!("sabir goes on where it should have refused: {output:?}");
+            }
+            std::thread::yield_now();
+        }
+        child.wait_with_output().expect("the child has ended")
+    }
+
+    /// Starts a broker and waits until it is ready.
+    pub fn start(&self) -> Broker {
+        let log = self.data.with_extension("log");
+        let file = File::options().create(true).append(true).open(&log).expect("the log can be written");
+        let mut child = self.command().stdout(Stdio::piped()).stderr(file).spawn().expect("sabir starts");
+        let output = child.stdout.take().expect("standard output is piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut broker = Broker { child, address: ([0, 0, 0, 0], 0).into(), log };
+        broker.address = broker.announced(&lines);
+        broker
+    }
+}
+
+/// A running broker; killed when dropped.
+#[derive(Debug)]
+pub struct Broker {
+    child: Child,
+    /// Where STOMP is spoken.
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Broker {
+    /// Starts one with its data in `data`.
+    pub fn start(data: &Path) -> Broker {
+        Options::new(data).start()
+    }
+
+    fn announced(&mut self, lines: &Receiver<String>) -> SocketAddr {
+        let deadline = Instant::now() + PATIENCE;
+        let mut address = None;
+        loop {
+            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line == "ready" => {
+                    return address.expect("a listener is announced before `ready`");
+                }
+                Ok(line) => {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    if let ["listening", "tcp", at, ..] = words[..] {
+                        address = Some(at.parse().expect("an address and a port"));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("sabir is not ready; it wrote: {}", self.log()),
+                Err(RecvTimeoutError::Disconnected) => panic!("sabir has ended; it wrote: {}", self.log()),
+            }
+        }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the broker can be killed");
+        self.child.wait().expect("the broker has ended");
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        kill_process(self.pid(), Signal::TERM).expect("the broker can be signalled");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the broker does not end; it wrote: {}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be waited for").is_none()
+    }
+
+    /// Resident memory in bytes: now, and the most so far.
+    pub fn memory_bytes(&self) -> (u64, u64) {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is running");
+        let field = |name: &str| -> u64 {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("the field exists");
+            line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number of KiB")
+        };
+        (field("VmRSS:") * 1024, field("VmHWM:") * 1024)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may have ended already, which is as good.
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
