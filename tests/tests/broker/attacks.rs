@@ -13,6 +13,9 @@ const CONNECT: &[u8] = b"CONNECT\naccept-version:1.2\nhost:localhost\n\n\0";
 /// What a link may cost before its log-in, and what all of one test may cost after it.
 const MEMORY_BOUND: u64 = 24 * MIB;
 
+/// What is attempted, and the bytes of it, piece by piece.
+type Attack = (&'static str, Box<dyn Iterator<Item = Vec<u8>>>);
+
 /// How an attack ended.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
@@ -87,7 +90,7 @@ fn bytes_that_no_client_sends_before_its_login_are_refused() {
     let (_folder, data) = data();
     let mut broker = Broker::start(&data);
     let mut witness = Witness::new(&broker);
-    let attacks: Vec<(&str, Box<dyn Iterator<Item = Vec<u8>>>)> = vec![
+    let attacks: Vec<Attack> = vec![
         ("a header without end", Box::new(endless(b"CONNECT\n", b"a", 100 * MIB as usize))),
         ("headers without number", Box::new(endless(b"CONNECT\n", b"a:b\n", 64 * MIB as usize))),
         ("a command without end", Box::new(endless(b"", b"CONNECT", 16 * MIB as usize))),
@@ -122,7 +125,7 @@ fn bytes_that_no_client_sends_after_its_login_are_refused() {
     let mut witness = Witness::new(&broker);
     let deep = format!("{}a = 1{}", "(".repeat(10_000), ")".repeat(10_000));
     let selector = format!("SUBSCRIBE\nid:1\ndestination:/queue/a\nselector:{deep}\n\n\0");
-    let attacks: Vec<(&str, Box<dyn Iterator<Item = Vec<u8>>>)> = vec![
+    let attacks: Vec<Attack> = vec![
         ("a header without end", Box::new(endless(b"SEND\n", b"a", 100 * MIB as usize))),
         (
             "headers without number",
