@@ -156,7 +156,9 @@ impl<'a> Pieces<'a> {
         let Pieces { first, count, .. } = *self;
         (0..count).map_while(move |index| {
             // SAFETY: the batch's owner promised the array and what it points at.
-            unsafe { slices::element(first, index, size_of::<sabir_slice>()).map(|piece| slices::bytes(*piece)) }
+            unsafe {
+                slices::element(first, index, size_of::<sabir_slice>()).map(|piece| slices::bytes(*piece))
+            }
         })
     }
 

@@ -174,8 +174,12 @@ impl OutBuffers {
         self.raw.needed = 0;
     }
 
-    /// Sets the deadline that the session had set in an earlier call: buffers are shared, deadlines are not.
-    pub fn set_deadline(&mut self, deadline_ms: Option<u64>) {
+    /// Makes ready for a call of a session. What is in them stays; what belongs to a call alone is cleared, and the
+    /// deadline is the one that the session had set before: buffers are shared, deadlines are not.
+    pub fn begin(&mut self, deadline_ms: Option<u64>) {
+        self.raw.flags &= !SABIR_OUT_FULL;
+        self.raw.consumed = 0;
+        self.raw.needed = 0;
         self.raw.deadline_ms = deadline_ms.unwrap_or(u64::MAX);
     }
 

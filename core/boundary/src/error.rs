@@ -144,9 +144,11 @@ impl From<io::Error> for Error {
             K::AddrInUse | K::AddrNotAvailable => (ErrorCode::Address, false),
             K::TimedOut => (ErrorCode::Timeout, true),
             K::StorageFull | K::QuotaExceeded => (ErrorCode::Full, true),
-            K::BrokenPipe | K::ConnectionReset | K::ConnectionAborted | K::NotConnected | K::UnexpectedEof => {
-                (ErrorCode::Closed, false)
-            }
+            K::BrokenPipe
+            | K::ConnectionReset
+            | K::ConnectionAborted
+            | K::NotConnected
+            | K::UnexpectedEof => (ErrorCode::Closed, false),
             K::Unsupported => (ErrorCode::Unsupported, false),
             K::InvalidInput => (ErrorCode::Invalid, false),
             K::InvalidData => (ErrorCode::Corrupt, false),
@@ -232,5 +234,10 @@ impl Error {
 
 /// A struct for a callee to fill.
 pub fn empty() -> sabir_error {
-    sabir_error { struct_size: size_of::<sabir_error>() as u32, retryable: 0, code: 0, message: owned::none() }
+    sabir_error {
+        struct_size: size_of::<sabir_error>() as u32,
+        retryable: 0,
+        code: 0,
+        message: owned::none(),
+    }
 }

@@ -28,7 +28,9 @@ fn broken(what: &str) -> Error {
 
 fn bounded(outcome: Poll<Result<usize>>, offered: usize) -> Poll<Result<usize>> {
     match outcome {
-        Poll::Ready(Ok(count)) if count > offered => Poll::Ready(Err(broken("more bytes moved than were offered"))),
+        Poll::Ready(Ok(count)) if count > offered => {
+            Poll::Ready(Err(broken("more bytes moved than were offered")))
+        }
         other => other,
     }
 }
@@ -163,8 +165,7 @@ impl Link {
         // `IoSlice` is laid out as `struct iovec`, on which `sabir_iovec` is modelled.
         let iov = bufs.as_ptr().cast::<sabir_iovec>();
         // SAFETY: as in `poll_read_raw`; the callee only reads what the slices point at.
-        let status =
-            unsafe { poll_write(self.raw.object, &waker, iov, bufs.len(), &raw_info, &mut detail) };
+        let status = unsafe { poll_write(self.raw.object, &waker, iov, bufs.len(), &raw_info, &mut detail) };
         bounded(outcome(status, detail), bufs.iter().map(|buf| buf.len()).sum())
     }
 

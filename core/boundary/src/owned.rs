@@ -29,7 +29,13 @@ pub fn lend(shared: &Arc<Bytes>) -> sabir_bytes {
 }
 
 fn borrow_shared(shared: &Arc<Bytes>, owner: *mut c_void) -> sabir_bytes {
-    sabir_bytes { ptr: shared.as_ptr(), len: shared.len(), owner, retain: Some(retain), release: Some(release) }
+    sabir_bytes {
+        ptr: shared.as_ptr(),
+        len: shared.len(),
+        owner,
+        retain: Some(retain),
+        release: Some(release),
+    }
 }
 
 unsafe extern "C" fn retain(owner: *mut c_void) {

@@ -165,7 +165,8 @@ mod tests {
             Newer { known: sabir_attribute { name: text("peer"), value: text("1.2.3.4:5") }, added: 1 },
             Newer { known: sabir_attribute { name: text("path"), value: text("/x") }, added: 2 },
         ];
-        let raw = sabir_attributes { ptr: array.as_ptr().cast(), count: 2, stride: size_of::<Newer>() as u32 };
+        let raw =
+            sabir_attributes { ptr: array.as_ptr().cast(), count: 2, stride: size_of::<Newer>() as u32 };
         // SAFETY: the array lives.
         let attributes = unsafe { Attributes::from_abi(raw) };
         assert_eq!(attributes.get("path"), Some("/x"));

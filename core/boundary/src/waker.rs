@@ -19,7 +19,16 @@ const SLOTS: usize = 8;
 
 macro_rules! for_each_slot {
     ($make:ident) => {
-        [$make::<0>(), $make::<1>(), $make::<2>(), $make::<3>(), $make::<4>(), $make::<5>(), $make::<6>(), $make::<7>()]
+        [
+            $make::<0>(),
+            $make::<1>(),
+            $make::<2>(),
+            $make::<3>(),
+            $make::<4>(),
+            $make::<5>(),
+            $make::<6>(),
+            $make::<7>(),
+        ]
     };
 }
 
@@ -151,7 +160,10 @@ unsafe extern "C" fn c_boxed_drop(data: *const c_void) {
 ///
 /// # Safety
 /// `waker` is NULL, or points at a waker of the contract that is valid during the call.
-pub unsafe fn with_context<R>(waker: *const sabir_waker, poll: impl FnOnce(&mut Context<'_>) -> R) -> Option<R> {
+pub unsafe fn with_context<R>(
+    waker: *const sabir_waker,
+    poll: impl FnOnce(&mut Context<'_>) -> R,
+) -> Option<R> {
     // SAFETY: the caller promises it.
     let raw = unsafe { borrowed(waker.as_ref()?) }?;
     // SAFETY: the raw waker is valid while the C waker is; it is not dropped, because it is borrowed.
@@ -426,6 +438,8 @@ mod tests {
         assert!(unsafe { with_context(&sabir_waker { data: ptr::null(), vtable: &half }, |_| ()) }.is_none());
         let short = sabir_waker_vtable { struct_size: 8, ..foreign::table() };
         // SAFETY: as above.
-        assert!(unsafe { with_context(&sabir_waker { data: ptr::null(), vtable: &short }, |_| ()) }.is_none());
+        assert!(
+            unsafe { with_context(&sabir_waker { data: ptr::null(), vtable: &short }, |_| ()) }.is_none()
+        );
     }
 }

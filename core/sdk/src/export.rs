@@ -65,7 +65,11 @@ macro_rules! export_plugin {
         /// The entry point of the plugin: the contract of `sabir_plugin_entry_v1`.
         #[unsafe(no_mangle)]
         pub extern "C" fn sabir_plugin_entry_v1(host_abi_major: u32) -> *const $crate::abi::sabir_plugin {
-            if host_abi_major == $crate::abi::SABIR_ABI_MAJOR { &raw const $plugin } else { core::ptr::null() }
+            if host_abi_major == $crate::abi::SABIR_ABI_MAJOR {
+                &raw const $plugin
+            } else {
+                core::ptr::null()
+            }
         }
     };
 }

@@ -112,7 +112,9 @@ impl Host {
     pub fn enabled(&self, level: LogLevel, target: &str) -> bool {
         let Some(table) = self.0 else { return false };
         // SAFETY: the arguments are valid during the call.
-        table.log_level.is_some_and(|log_level| level as u32 <= unsafe { log_level(table.ctx, slices::text(target)) })
+        table
+            .log_level
+            .is_some_and(|log_level| level as u32 <= unsafe { log_level(table.ctx, slices::text(target)) })
     }
 
     /// Writes one line with fields. Never log message bodies.
@@ -139,10 +141,7 @@ impl Host {
         let monotonic = START.get_or_init(Instant::now).elapsed();
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Now {
-            monotonic_ms: millis(monotonic),
-            unix_ms: i64::try_from(millis(unix)).unwrap_or(i64::MAX),
-        }
+        Now { monotonic_ms: millis(monotonic), unix_ms: i64::try_from(millis(unix)).unwrap_or(i64::MAX) }
     }
 
     /// The metric of this name (`[a-z][a-z0-9_]*`; the host puts its prefix in front) and these labels.
@@ -176,11 +175,8 @@ impl Host {
         let table = self.table("tasks")?;
         let spawn = table.spawn.ok_or_else(|| Error::unsupported("the host's tasks"))?;
         let task = Box::new(Task { host: *self, future: Some(Box::pin(task)) });
-        let raw = sabir_task {
-            data: Box::into_raw(task).cast(),
-            poll: Some(Task::poll),
-            drop: Some(Task::drop),
-        };
+        let raw =
+            sabir_task { data: Box::into_raw(task).cast(), poll: Some(Task::poll), drop: Some(Task::drop) };
         // SAFETY: the task is handed over, whatever the host answers.
         match unsafe { spawn(table.ctx, raw) } {
             0.. => Ok(()),
@@ -387,8 +383,7 @@ impl HostIo {
         // `IoSlice` is laid out as `struct iovec`, on which `sabir_iovec` is modelled.
         let iov = bufs.as_ptr().cast::<sabir_iovec>();
         // SAFETY: the handle is ours; everything pointed at is valid during the call.
-        let status =
-            unsafe { sendv(self.table.ctx, self.raw, &waker, iov, bufs.len(), &mut detail) };
+        let status = unsafe { sendv(self.table.ctx, self.raw, &waker, iov, bufs.len(), &mut detail) };
         outcome(status, detail, bufs.iter().map(|buf| buf.len()).sum())
     }
 

@@ -7,8 +7,8 @@ use sabir_abi::*;
 use sabir_model::fields::{self, DecodeError};
 use sabir_model::message::FormatError;
 use sabir_model::verb::{
-    Attach, Bind, Connect, Declare, Delete, Outcome, Query, Request, Settle, SettleRange, Subscribe, Transact,
-    Verb,
+    Attach, Bind, Connect, Declare, Delete, Outcome, Query, Request, Settle, SettleRange, Subscribe,
+    Transact, Verb,
 };
 use sabir_model::{Head, Message};
 
@@ -299,8 +299,12 @@ fn rare(at: usize, verb: &sabir_verb, sources: &Sources<'_>) -> Result<Verb, Ver
         SABIR_VERB_DELETE => Delete::decode(bytes).map(|delete| Verb::Delete(Box::new(delete))),
         SABIR_VERB_BIND => Bind::decode(bytes).map(|bind| Verb::Bind(Box::new(bind))),
         SABIR_VERB_UNBIND => Bind::decode(bytes).map(|bind| Verb::Unbind(Box::new(bind))),
-        SABIR_VERB_SUBSCRIBE => Subscribe::decode(bytes).map(|subscribe| Verb::Subscribe(Box::new(subscribe))),
-        SABIR_VERB_UNSUBSCRIBE => fields::decode_unsubscribe(bytes).map(|forget| Verb::Unsubscribe { forget }),
+        SABIR_VERB_SUBSCRIBE => {
+            Subscribe::decode(bytes).map(|subscribe| Verb::Subscribe(Box::new(subscribe)))
+        }
+        SABIR_VERB_UNSUBSCRIBE => {
+            fields::decode_unsubscribe(bytes).map(|forget| Verb::Unsubscribe { forget })
+        }
         _ => Query::decode(bytes).map(|query| Verb::Query(Box::new(query))),
     };
     decoded.map_err(|source| VerbError::Fields { at, source })

@@ -141,12 +141,13 @@ impl<C: Codec> CodecShim<C> {
         // SAFETY: the contract of `filter`.
         unsafe {
             run("filter", error, || {
-                let kept = C::filter(slices::bytes(batch), max_bytes, &mut |item| {
-                    match keep(arg, &raw_item(item)) {
-                        0 => Ok(false),
-                        1.. => Ok(true),
-                        status => Err(stopped(status)),
-                    }
+                let kept = C::filter(slices::bytes(batch), max_bytes, &mut |item| match keep(
+                    arg,
+                    &raw_item(item),
+                ) {
+                    0 => Ok(false),
+                    1.. => Ok(true),
+                    status => Err(stopped(status)),
                 })?;
                 give(out, kept)
             })

@@ -149,13 +149,15 @@ impl<S: Store> StoreShim<S> {
         unsafe {
             Guarded::<S>::shared(store, "scan", error, |store| {
                 let mut refused = None;
-                store.scan(slices::bytes(from), slices::bytes(to), limit, &mut |key, value| {
-                    match visit(arg, slices::slice(key), slices::slice(value)) {
-                        SABIR_OK => true,
-                        status => {
-                            refused = Some(status);
-                            false
-                        }
+                store.scan(slices::bytes(from), slices::bytes(to), limit, &mut |key, value| match visit(
+                    arg,
+                    slices::slice(key),
+                    slices::slice(value),
+                ) {
+                    SABIR_OK => true,
+                    status => {
+                        refused = Some(status);
+                        false
                     }
                 })?;
                 match refused {
@@ -268,7 +270,8 @@ struct Lender {
 impl Lender {
     fn lend(&mut self, record: Record, visit: impl FnOnce(*const sabir_store_record) -> i64) -> i64 {
         let Record { seq, span, format, total_len, label, data } = record;
-        let shared = match self.shared.take().map(|mut shared| (Arc::get_mut(&mut shared).is_some(), shared)) {
+        let shared = match self.shared.take().map(|mut shared| (Arc::get_mut(&mut shared).is_some(), shared))
+        {
             Some((true, mut shared)) => {
                 if let Some(slot) = Arc::get_mut(&mut shared) {
                     *slot = data;
