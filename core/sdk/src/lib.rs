@@ -13,6 +13,7 @@
 //! ```
 
 pub mod codec;
+pub mod disk;
 #[doc(hidden)]
 pub mod export;
 mod guard;

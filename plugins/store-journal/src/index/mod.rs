@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which entries and keys exist, and where they lie. It is what replaying the journal yields.
+//!
+//! The index knows no disk: it is changed by stored operations alone, by the same function when a batch is submitted
+//! and when it is recovered, so that both come to the same.
+
+pub mod extent;
+pub mod state;
+
+use crate::format::op::{Entry, Op, Target};
+use extent::{Extent, Region};
+use sabir_model::store::{LogRange, LogSummary, TEMPORARY};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+/// A log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Log {
+    // One more than the highest number that it ever had.
+    next_seq: u64,
+    // By the number of their first place. They do not overlap.
+    extents: BTreeMap<u64, Extent>,
+}
+
+/// Entries and keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    logs: BTreeMap<u64, Log>,
+    keys: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    // What keeps a file: entries whose operation or whose record is in it.
+    pins: HashMap<u32, u64>,
+    key_bytes: u64,
+    live_records: u64,
+    live_bytes: u64,
+}
+
+/// Figures of an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexStats {
+    /// Entries.
+    pub live_records: u64,
+    /// Bytes of the records that their own logs still have.
+    pub live_bytes: u64,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+}
+
+impl Index {
+    /// What an operation of the batch in `region` does.
+    ///
+    /// It needs no earlier state: operations on what is not there do nothing. So a replay may begin at a checkpoint.
+    pub fn apply(&mut self, op: &Op<'_>, region: Region) -> Result<(), state::BadState> {
+        match *op {
+            Op::Entry(entry) => self.insert(&entry, region),
+            Op::Replace { entry, last } => {
+                self.remove(entry.log, entry.seq, last);
+                self.insert(&entry, region);
+                self.raise(entry.log, last.saturating_add(1));
+            }
+            Op::Remove { log, first, last } => self.remove(log, first, last),
+            Op::Trim { log, before } => {
+                if let Some(last) = before.checked_sub(1) {
+                    self.remove(log, 0, last);
+                }
+            }
+            Op::Put { key, value } => self.put(key, value),
+            Op::Delete { key } => self.delete(key),
+            Op::StateLog(body) => self.load_log(body)?,
+            Op::StateKeys(body) => self.load_keys(body)?,
+            Op::StateBegin | Op::StateEnd { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.key_bytes += (key.len() + value.len()) as u64;
+        if let Some(old) = self.keys.insert(key.into(), value.into()) {
+            self.key_bytes -= (key.len() + old.len()) as u64;
+        }
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        if let Some(old) = self.keys.remove(key) {
+            self.key_bytes -= (key.len() + old.len()) as u64;
+        }
+    }
+
+    fn raise(&mut self, log: u64, next_seq: u64) {
+        let log = self.logs.entry(log).or_default();
+        log.next_seq = log.next_seq.max(next_seq);
+    }
+
+    fn insert(&mut self, entry: &Entry<'_>, region: Region) {
+        let (record_file, linked) = match entry.target {
+            Target::Here { linked, .. } => (region.file, linked),
+            Target::There(far) => (far.file, true),
+        };
+        let size = u32::try_from(entry.len).unwrap_or(u32::MAX);
+        let one = Extent::new(region, record_file, linked, entry.span, size);
+        self.pin(&one, 1);
+        self.live_records += 1;
+        self.live_bytes += if linked { 0 } else { u64::from(size) };
+        let log = self.logs.entry(entry.log).or_default();
+        let end = entry.seq.saturating_add(entry.span.max(1));
+        let newest = entry.seq >= log.next_seq;
+        log.next_seq = log.next_seq.max(end);
+        if newest {
+            if let Some(mut last) = log.extents.last_entry() {
+                let first = *last.key();
+                if last.get_mut().join(entry.seq - first, region, &one) {
+                    return;
+                }
+                last.get_mut().close();
+            }
+        } else {
+            log.make_room(entry.seq);
+        }
+        log.extents.insert(entry.seq, one);
+    }
+
+    fn pin(&mut self, extent: &Extent, count: u64) {
+        *self.pins.entry(extent.region.file).or_default() += count;
+        if extent.record_file != extent.region.file {
+            *self.pins.entry(extent.record_file).or_default() += count;
+        }
+    }
+
+    fn unpin(&mut self, files: [u32; 2], count: u64) {
+        let both = if files[0] == files[1] { 1 } else { 2 };
+        for file in &files[..both] {
+            if let Some(pins) = self.pins.get_mut(file) {
+                *pins = pins.saturating_sub(count);
+                if *pins == 0 {
+                    self.pins.remove(file);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, log: u64, first: u64, last: u64) {
+        let Some(found) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let start = found.extents.range(..=first).next_back().map_or(first, |(key, _)| *key);
+        let mut dead = Vec::new();
+        let mut gone = Vec::new();
+        for (key, extent) in found.extents.range_mut(start..=last.max(start)) {
+            if *key + u64::from(extent.width) <= first || *key > last {
+                continue;
+            }
+            let removed = extent.remove(first.saturating_sub(*key), last - *key);
+            gone.push(([extent.region.file, extent.record_file], extent.linked, removed));
+            if extent.live == 0 {
+                dead.push(*key);
+            }
+        }
+        for key in dead {
+            found.extents.remove(&key);
+        }
+        for (files, linked, removed) in gone {
+            self.unpin(files, removed.count);
+            self.live_records -= removed.count;
+            self.live_bytes -= if linked { 0 } else { removed.bytes };
+        }
+    }
+
+    /// One more than the highest number that a log ever had.
+    pub fn next_seq(&self, log: u64) -> u64 {
+        self.logs.get(&log).map_or(0, |log| log.next_seq)
+    }
+
+    /// The extent that has the entry `seq` of `log`, with the number of its first place.
+    pub fn find(&self, log: u64, seq: u64) -> Option<(u64, &Extent)> {
+        let (first, extent) = self.logs.get(&log)?.extents.range(..=seq).next_back()?;
+        extent.has(seq - first).then_some((*first, extent))
+    }
+
+    /// The first entry of `log` from `from` on, and its extent with the number of that one's first place.
+    pub fn next(&self, log: u64, from: u64) -> Option<(u64, u64, &Extent)> {
+        let log = self.logs.get(&log)?;
+        let before = log.extents.range(..from).next_back();
+        before.into_iter().chain(log.extents.range(from..)).find_map(|(first, extent)| {
+            let place = extent.next(from.saturating_sub(*first))?;
+            Some((first + place, *first, extent))
+        })
+    }
+
+    /// Whether nothing needs a file.
+    pub fn is_free(&self, file: u32) -> bool {
+        !self.pins.contains_key(&file)
+    }
+
+    /// The files that something needs, with how much does.
+    pub fn pins(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.pins.iter().map(|(file, pins)| (*file, *pins))
+    }
+
+    /// The keys of a range, in order; an empty `to` means no end.
+    pub fn scan<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let end = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };
+        // A range that ends before it begins would panic.
+        let empty = !to.is_empty() && from >= to;
+        let range = (!empty).then(|| self.keys.range::<[u8], _>((Bound::Included(from), end)));
+        range.into_iter().flatten().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// The summary of every log that survives.
+    pub fn summaries(&self) -> impl Iterator<Item = LogSummary> + '_ {
+        self.logs.range(..TEMPORARY).map(|(id, log)| LogSummary {
+            log: *id,
+            next_seq: log.next_seq,
+            ranges: log.ranges(),
+        })
+    }
+
+    /// Figures. Walks the whole index.
+    pub fn stats(&self) -> IndexStats {
+        // What a map's node costs besides its values, and how full nodes usually are.
+        const SLACK: u64 = 3;
+        let mut memory = self.key_bytes + self.keys.len() as u64 * 32 * SLACK / 2;
+        for log in self.logs.values() {
+            memory += (size_of::<Log>() as u64 + 8) * SLACK / 2;
+            memory += log.extents.len() as u64 * (size_of::<Extent>() as u64 + 8) * SLACK / 2;
+            memory += log.extents.values().map(Extent::heap_bytes).sum::<u64>();
+        }
+        IndexStats { live_records: self.live_records, live_bytes: self.live_bytes, memory_bytes: memory }
+    }
+}
+
+impl Log {
+    // Cuts the extent that spans `seq` in two, so that another can be put between. No entry at `seq` exists.
+    fn make_room(&mut self, seq: u64) {
+        let Some((first, extent)) = self.extents.range_mut(..seq).next_back() else {
+            return;
+        };
+        let (first, at) = (*first, seq - *first);
+        if at >= u64::from(extent.width) {
+            return;
+        }
+        let right = extent.split_off(at as u32);
+        if extent.live == 0 {
+            self.extents.remove(&first);
+        }
+        if let Some(place) = right.next(0) {
+            // The first place is that of `seq`, which has no entry: the right half begins after it.
+            let mut right = right;
+            let right = right.split_off(place as u32);
+            self.extents.insert(seq + place, right);
+        }
+    }
+
+    fn ranges(&self) -> Vec<LogRange> {
+        let mut ranges: Vec<LogRange> = Vec::new();
+        for (first, extent) in &self.extents {
+            for place in extent.places() {
+                let (seq, bytes) = (first + place, u64::from(extent.sizes.get(place as usize)));
+                let last = seq.saturating_add(extent.span.max(1) - 1);
+                match ranges.last_mut() {
+                    Some(range) if range.last.checked_add(1) == Some(seq) => {
+                        (range.last, range.count, range.bytes) = (last, range.count + 1, range.bytes + bytes);
+                    }
+                    _ => ranges.push(LogRange { first: seq, last, count: 1, bytes }),
+                }
+            }
+        }
+        ranges
+    }
+}

@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reading entries back.
+//!
+//! The index says in which region of which file a run of entries lies. A reader fetches that region with one call,
+//! walks its batches, verifies what it gives, and gives slices of what it fetched. It never holds a lock while it
+//! reads from the disk.
+
+use crate::files::DataFile;
+use crate::format::batch::{self, BatchHeader};
+use crate::format::checksum;
+use crate::format::op::{Entry, FarPlace, Op, Ops, Target};
+use crate::format::record::{BLOCK, Located, stored_len, table_len};
+use crate::index::extent::Region;
+use crate::shared::Shared;
+use bytes::Bytes;
+use sabir_model::store::{Read, Record, Want};
+use sabir_sdk::{Error, ErrorCode, Result};
+use std::sync::Arc;
+
+/// Regions up to this length are fetched whole; of longer ones, which are single batches, the operations come first.
+const WHOLE_BYTES: u64 = 128 * 1024;
+
+/// What is fetched first of a long batch: usually all its operations.
+const FRONT_BYTES: u64 = 16 * 1024;
+
+/// Records of one batch that lie so near each other are fetched together, with what lies between.
+const GAP_BYTES: u64 = 16 * 1024;
+
+/// And together are at most this, save for a single longer one.
+const RUN_BYTES: u64 = 1024 * 1024;
+
+/// An entry, with where its record lies.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its number.
+    pub seq: u64,
+    /// Numbers covered.
+    pub span: u64,
+    /// Format of the record.
+    pub format: u32,
+    /// Its label.
+    pub label: Bytes,
+    /// Length of the record.
+    pub len: u64,
+    /// Checksum of the record.
+    pub crc: u32,
+    /// Where the record is.
+    pub place: FarPlace,
+}
+
+impl Found {
+    fn start(&self) -> u64 {
+        self.place.batch_offset + self.place.records_at + self.place.at
+    }
+
+    fn end(&self) -> u64 {
+        self.start() + stored_len(self.len)
+    }
+
+    fn located(&self, file: &DataFile) -> Located {
+        let seed = file.place(self.place.batch_offset).seed();
+        Located { seed, at: self.place.at, len: self.len, crc: self.crc }
+    }
+}
+
+/// A part of a file, in memory.
+struct Chunk {
+    file: u32,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Chunk {
+    fn slice(&self, file: u32, from: u64, to: u64) -> Option<Bytes> {
+        let (from, to) = (from.checked_sub(self.start)?, to.checked_sub(self.start)?);
+        (file == self.file && to <= self.bytes.len() as u64)
+            .then(|| self.bytes.slice(from as usize..to as usize))
+    }
+}
+
+/// Entries of one extent that are wanted.
+struct Wanted {
+    file: Arc<DataFile>,
+    region: Region,
+    seqs: Vec<u64>,
+    // Whether nothing beyond these is wanted.
+    last: bool,
+}
+
+/// What is left of a read's bounds.
+struct Budget {
+    records: u64,
+    bytes: u64,
+    given: bool,
+}
+
+impl Budget {
+    fn of(what: &Read) -> Self {
+        let bound = |max: u64| if max == 0 { u64::MAX } else { max };
+        Budget { records: bound(what.max_records), bytes: bound(what.max_bytes), given: false }
+    }
+
+    // Takes an entry of which so many bytes will be given; answers whether it is within bounds.
+    fn take(&mut self, bytes: u64) -> bool {
+        if self.records == 0 || (self.given && bytes > self.bytes) {
+            return false;
+        }
+        self.records -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.given = true;
+        true
+    }
+}
+
+impl Shared {
+    /// Shows entries; see the store's contract.
+    pub fn read(&self, what: &Read, visit: &mut dyn FnMut(Record) -> bool) -> Result<()> {
+        if let Want::Range { offset, len } = what.want {
+            return self.read_range(what, offset, len, visit);
+        }
+        let mut budget = Budget::of(what);
+        let mut from = what.from;
+        loop {
+            let Some(wanted) = self.want(what, from, &mut budget)? else {
+                return Ok(());
+            };
+            let (chunk, found) = self.find_all(what.log, &wanted)?;
+            if !self.give(what, &chunk, &found, visit)? {
+                return Ok(());
+            }
+            // What is missing was not where the index says: the batch is damaged.
+            if let Some(seq) = wanted.seqs.get(found.len()) {
+                return Err(damaged(what.log, *seq, &wanted.file, wanted.region.offset));
+            }
+            match wanted.seqs.last().and_then(|seq| seq.checked_add(1)) {
+                Some(next) if !wanted.last => from = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    // The next entries that lie in one extent.
+    fn want(&self, what: &Read, from: u64, budget: &mut Budget) -> Result<Option<Wanted>> {
+        let state = self.state();
+        let Some((seq, first, extent)) = state.index.next(what.log, from) else {
+            return Ok(None);
+        };
+        if seq > what.last {
+            return Ok(None);
+        }
+        let (mut seqs, mut last) = (Vec::new(), false);
+        let mut place = seq - first;
+        while let Some(at) = extent.next(place) {
+            let size = u64::from(extent.sizes.get(at as usize));
+            let given = match what.want {
+                Want::Head { len } => size.min(len),
+                _ => size,
+            };
+            if first + at > what.last || !budget.take(given) {
+                last = true;
+                break;
+            }
+            seqs.push(first + at);
+            place = at + 1;
+        }
+        if seqs.is_empty() {
+            return Ok(None);
+        }
+        let file = self.file(&state, extent.region.file)?;
+        Ok(Some(Wanted { file, region: extent.region, seqs, last }))
+    }
+
+    fn file(&self, state: &crate::shared::State, number: u32) -> Result<Arc<DataFile>> {
+        state.files.get(&number).cloned().ok_or_else(|| {
+            Error::new(ErrorCode::Corrupt, format!("the journal's file number {number} is missing"))
+        })
+    }
+
+    // Fetches what has the operations of a region, and if that is little, the records too.
+    fn fetch(&self, file: &DataFile, region: Region) -> Result<Chunk> {
+        let mut bytes = self.fetch_bytes(
+            file,
+            region.offset,
+            region.len.min(if region.len <= WHOLE_BYTES { WHOLE_BYTES } else { FRONT_BYTES }),
+        )?;
+        if region.len > WHOLE_BYTES
+            && let Some(header) = BatchHeader::decode(&bytes, file.place(region.offset))
+            && header.records_at() > FRONT_BYTES
+        {
+            bytes = self.fetch_bytes(file, region.offset, header.records_at().min(region.len))?;
+        }
+        Ok(Chunk { file: file.number, start: region.offset, bytes })
+    }
+
+    fn fetch_bytes(&self, file: &DataFile, offset: u64, len: u64) -> Result<Bytes> {
+        let mut bytes = vec![0u8; len as usize];
+        self.fill(file, offset, &mut bytes).map_err(|error| {
+            let code = match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => ErrorCode::Corrupt,
+                _ => ErrorCode::Io,
+            };
+            Error::new(code, format!("reading {} bytes at {offset} of {}: {error}", len, file.name))
+        })?;
+        Ok(Bytes::from(bytes))
+    }
+
+    // The wanted entries, up to the first that is not where it should be.
+    fn find_all(&self, log: u64, wanted: &Wanted) -> Result<(Chunk, Vec<Found>)> {
+        let chunk = self.fetch(&wanted.file, wanted.region)?;
+        let mut found: Vec<Option<Found>> = Vec::new();
+        found.resize_with(wanted.seqs.len(), || None);
+        let base = wanted.seqs.first().copied().unwrap_or(0);
+        walk(&wanted.file, &chunk, wanted.region, |header, offset, op| {
+            let entry = match op {
+                Op::Entry(entry) | Op::Replace { entry, .. } if entry.log == log => entry,
+                _ => return,
+            };
+            // Mostly there are no gaps, and the number tells the place at once.
+            let guess = entry.seq.wrapping_sub(base) as usize;
+            let at = match wanted.seqs.get(guess) {
+                Some(seq) if *seq == entry.seq => Some(guess),
+                _ => wanted.seqs.binary_search(&entry.seq).ok(),
+            };
+            if let Some(slot) = at.and_then(|at| found.get_mut(at)) {
+                *slot = Some(locate(&wanted.file, header, offset, &entry, &chunk));
+            }
+        });
+        Ok((chunk, found.into_iter().map_while(|found| found).collect()))
+    }
+
+    // Shows entries; answers whether to go on.
+    fn give(
+        &self,
+        what: &Read,
+        chunk: &Chunk,
+        found: &[Found],
+        visit: &mut dyn FnMut(Record) -> bool,
+    ) -> Result<bool> {
+        let wanted: u64 = found.iter().map(|entry| entry.len).sum();
+        // What is given pins what was fetched: where that is mostly something else, a copy is cheaper.
+        let copy = wanted < chunk.bytes.len() as u64 / 2;
+        let mut run: Option<Chunk> = None;
+        for (index, entry) in found.iter().enumerate() {
+            let file = entry.place.file;
+            let long_head = match what.want {
+                Want::Head { len } if entry.len > BLOCK => Some(len),
+                _ => None,
+            };
+            let data = if let Some(len) = long_head {
+                self.read_part(what.log, entry, 0, len)?
+            } else if let Some(stored) = chunk.slice(file, entry.start(), entry.end()) {
+                let data = self.verified(what.log, entry, stored)?;
+                if copy { Bytes::copy_from_slice(&data) } else { data }
+            } else {
+                let stored = match run.as_ref().and_then(|run| run.slice(file, entry.start(), entry.end())) {
+                    Some(stored) => stored,
+                    None => {
+                        let next = run.insert(self.fetch_run(found.get(index..).unwrap_or_default())?);
+                        next.slice(file, entry.start(), entry.end()).unwrap_or_default()
+                    }
+                };
+                self.verified(what.log, entry, stored)?
+            };
+            let data = match what.want {
+                Want::Head { len } => {
+                    data.slice(..data.len().min(usize::try_from(len).unwrap_or(usize::MAX)))
+                }
+                _ => data,
+            };
+            if !visit(record(entry, data)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    // Fetches the record of the first of these entries, and of those that lie right behind it.
+    fn fetch_run(&self, found: &[Found]) -> Result<Chunk> {
+        let Some(first) = found.first() else {
+            return Err(Error::new(ErrorCode::Other, "an empty run"));
+        };
+        let (start, mut end) = (first.start(), first.end());
+        for entry in found.iter().skip(1) {
+            let near = entry.place.file == first.place.file
+                && entry.start() >= end
+                && entry.start() - end <= GAP_BYTES
+                && entry.end() - start <= RUN_BYTES;
+            if !near {
+                break;
+            }
+            end = entry.end();
+        }
+        let file = self.file(&self.state(), first.place.file)?;
+        Ok(Chunk { file: file.number, start, bytes: self.fetch_bytes(&file, start, end - start)? })
+    }
+
+    // The record out of its stored form.
+    fn verified(&self, log: u64, entry: &Found, stored: Bytes) -> Result<Bytes> {
+        let file = self.file(&self.state(), entry.place.file)?;
+        if !entry.located(&file).holds(&stored) {
+            return Err(damaged(log, entry.seq, &file, entry.start()));
+        }
+        let mut stored = stored;
+        Ok(stored.split_off(table_len(entry.len) as usize))
+    }
+
+    // Some bytes of a record of several blocks: only the blocks that have them are fetched.
+    fn read_part(&self, log: u64, entry: &Found, offset: u64, len: u64) -> Result<Bytes> {
+        let file = self.file(&self.state(), entry.place.file)?;
+        let offset = offset.min(entry.len);
+        let end = offset.saturating_add(len).min(entry.len);
+        let table_len = table_len(entry.len);
+        let table = self.fetch_bytes(&file, entry.start(), table_len)?;
+        let first = offset / BLOCK;
+        let from = first * BLOCK;
+        let to = end.next_multiple_of(BLOCK).min(entry.len).max(from);
+        let mut bytes = self.fetch_bytes(&file, entry.start() + table_len + from, to - from)?;
+        let located = entry.located(&file);
+        if !located.holds_front(&table) || !located.holds_blocks(&table, first, &bytes) {
+            return Err(damaged(log, entry.seq, &file, entry.start()));
+        }
+        bytes.truncate((end - from) as usize);
+        Ok(bytes.split_off((offset - from) as usize))
+    }
+
+    fn read_range(
+        &self,
+        what: &Read,
+        offset: u64,
+        len: u64,
+        visit: &mut dyn FnMut(Record) -> bool,
+    ) -> Result<()> {
+        let only_one = Read { max_records: 1, ..*what };
+        let Some(wanted) = self.want(&only_one, what.from, &mut Budget::of(&only_one))? else {
+            return Ok(());
+        };
+        let (chunk, found) = self.find_all(what.log, &wanted)?;
+        let Some(entry) = found.first() else {
+            return Err(damaged(
+                what.log,
+                wanted.seqs.first().copied().unwrap_or(0),
+                &wanted.file,
+                wanted.region.offset,
+            ));
+        };
+        let data = if entry.len > BLOCK {
+            self.read_part(what.log, entry, offset, len)?
+        } else {
+            let stored = match chunk.slice(entry.place.file, entry.start(), entry.end()) {
+                Some(stored) => stored,
+                None => self.fetch_run(std::slice::from_ref(entry))?.bytes,
+            };
+            let record = self.verified(what.log, entry, stored)?;
+            let from = offset.min(entry.len);
+            Bytes::copy_from_slice(
+                &record.slice(from as usize..from.saturating_add(len).min(entry.len) as usize),
+            )
+        };
+        visit(record(entry, data));
+        Ok(())
+    }
+
+    /// All entries of the extent that has `(log, seq)`; `None`: there is no such entry.
+    pub fn locate_around(&self, log: u64, seq: u64) -> Result<Option<Vec<Found>>> {
+        let wanted = {
+            let state = self.state();
+            let Some((first, extent)) = state.index.find(log, seq) else {
+                return Ok(None);
+            };
+            let seqs = extent.places().map(|place| first + place).collect();
+            let file = self.file(&state, extent.region.file)?;
+            Wanted { file, region: extent.region, seqs, last: true }
+        };
+        let (_, found) = self.find_all(log, &wanted)?;
+        if !found.iter().any(|entry| entry.seq == seq) {
+            return Err(damaged(log, seq, &wanted.file, wanted.region.offset));
+        }
+        Ok(Some(found))
+    }
+
+    /// The whole record of an entry.
+    pub fn read_record(&self, log: u64, entry: &Found) -> Result<Bytes> {
+        let run = self.fetch_run(std::slice::from_ref(entry))?;
+        self.verified(log, entry, run.bytes)
+    }
+}
+
+fn record(entry: &Found, data: Bytes) -> Record {
+    let Found { seq, span, format, len, .. } = *entry;
+    Record { seq, span, format, total_len: len, label: entry.label.clone(), data }
+}
+
+fn damaged(log: u64, seq: u64, file: &DataFile, offset: u64) -> Error {
+    Error::new(
+        ErrorCode::Corrupt,
+        format!(
+            "entry {seq} of log {log} is damaged: its checksum does not fit, in {} near byte {offset}",
+            file.name
+        ),
+    )
+}
+
+fn locate(file: &DataFile, header: &BatchHeader, offset: u64, entry: &Entry<'_>, chunk: &Chunk) -> Found {
+    let place = match entry.target {
+        Target::There(far) => far,
+        Target::Here { at, .. } => FarPlace {
+            epoch: file.epoch,
+            file: file.number,
+            batch_offset: offset,
+            records_at: header.records_at(),
+            at,
+        },
+    };
+    let label = if entry.label.is_empty() { Bytes::new() } else { chunk.bytes.slice_ref(entry.label) };
+    // Labels are small: a copy pins nothing.
+    let label = Bytes::copy_from_slice(&label);
+    Found {
+        seq: entry.seq,
+        span: entry.span,
+        format: entry.format,
+        label,
+        len: entry.len,
+        crc: entry.crc,
+        place,
+    }
+}
+
+// Shows the operations of the batches of a region, as far as they are whole.
+fn walk(file: &DataFile, chunk: &Chunk, region: Region, mut visit: impl FnMut(&BatchHeader, u64, Op<'_>)) {
+    let mut end = region.offset;
+    while end < region.offset + region.len {
+        let next = batch::next_starts(end).into_iter().find_map(|start| {
+            let bytes = chunk.bytes.get((start - chunk.start) as usize..)?;
+            Some((start, BatchHeader::decode(bytes, file.place(start))?, bytes))
+        });
+        let Some((start, header, bytes)) = next else {
+            return;
+        };
+        end = start + header.total_len();
+        let ops = bytes.get(batch::HEADER_LEN..header.records_at() as usize);
+        let Some(ops) = ops.filter(|ops| checksum(file.place(start).seed(), ops) == header.ops_crc) else {
+            continue;
+        };
+        for op in Ops::new(ops).map_while(|op| op.ok()) {
+            visit(&header, start, op);
+        }
+    }
+}

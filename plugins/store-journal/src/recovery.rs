@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Opening: from files to an index.
+//!
+//! The log is replayed from the last checkpoint on. Where it ends, the question is whether it ends there or is
+//! damaged there: every batch says how far the log was durable when it was written, so a later batch (or the header
+//! of a later epoch's file, or the checkpoint's pointer) that vouches for a batch proves that it was lost, not
+//! unfinished; then the store is not opened. An unfinished tail is cut. Recovery writes nothing but removals of what
+//! nobody needs, so it can be interrupted anywhere and run again.
+
+mod scan;
+mod survey;
+
+use crate::files::{DataFile, Identity};
+use crate::format::batch::FLAG_STATE_BEGIN;
+use crate::format::file::{self, Seal};
+use crate::format::op::{Op, Ops};
+use crate::index::Index;
+use crate::index::extent::Region;
+use crate::say;
+use sabir_sdk::disk::Disk;
+use sabir_sdk::{Error, ErrorCode, Host, Result};
+use scan::{Scanner, Step};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use survey::Survey;
+
+/// What recovery found, for the operator and for tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Whether a checkpoint was found by its pointer.
+    pub by_pointer: bool,
+    /// Bytes of log that were replayed.
+    pub replayed_bytes: u64,
+    /// Batches that were replayed.
+    pub batches: u64,
+    /// Where the log was cut, if something unfinished was found behind its end.
+    pub cut: Option<String>,
+    /// Records that are damaged, one line each; reading one is an error.
+    pub damaged: Vec<String>,
+    /// What else was unusual, one line each.
+    pub notes: Vec<String>,
+}
+
+/// A journal that can go on.
+pub struct Recovered {
+    /// Which entries and keys exist.
+    pub index: Index,
+    /// The files that are still needed, by number.
+    pub files: BTreeMap<u32, Arc<DataFile>>,
+    /// Who writes from now on.
+    pub identity: Identity,
+    /// The number of the next file.
+    pub next_number: u32,
+    /// The number of the last batch.
+    pub last_batch: u64,
+    /// What was found.
+    pub report: Report,
+}
+
+/// Where a replay begins.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    file: u32,
+    offset: u64,
+    batch: u64,
+    // Whether a checkpoint begins there.
+    state: bool,
+}
+
+/// Reads a journal.
+pub fn recover(disk: &dyn Disk, host: &Host) -> Result<Recovered> {
+    let survey = Survey::of(disk)?;
+    let mut report = Report { notes: survey.notes.clone(), ..Report::default() };
+    let mut replay = Replay {
+        disk,
+        survey: &survey,
+        index: Index::default(),
+        expected: 1,
+        complete: true,
+        vouched: None,
+        used: None,
+        report: &mut report,
+    };
+    let start = replay.start()?;
+    if let Some(start) = start {
+        replay.run(start)?;
+    }
+    let Replay { index, expected, used, .. } = replay;
+    survey.check_pins(&index)?;
+    let begin = start.map_or(0, |start| start.file);
+    let needed =
+        |number: u32| !index.is_free(number) || (number >= begin && used.is_some_and(|last| number <= last));
+    let files = survey.keep(disk, needed, &mut report.notes)?;
+    for line in report.notes.iter().chain(&report.damaged).chain(&report.cut) {
+        say::warn(host, line);
+    }
+    let last_batch = expected - 1;
+    let mut seals: BTreeMap<u64, u64> = BTreeMap::new();
+    for file in files.values() {
+        seals.entry(file.epoch).or_insert_with(|| survey.limit(file.epoch).min(last_batch));
+    }
+    let seals = seals.into_iter().map(|(epoch, last_batch)| Seal { epoch, last_batch }).collect();
+    let identity = Identity { store: survey.store, epoch: survey.epoch + 1, seals };
+    Ok(Recovered { index, files, identity, next_number: survey.next_number, last_batch, report })
+}
+
+struct Replay<'a> {
+    disk: &'a dyn Disk,
+    survey: &'a Survey,
+    index: Index,
+    // The number of the next batch.
+    expected: u64,
+    // Whether the checkpoint that the replay began with has ended.
+    complete: bool,
+    // The highest batch that anything vouches for, once that was looked for.
+    vouched: Option<u64>,
+    // The last file that had a batch.
+    used: Option<u32>,
+    report: &'a mut Report,
+}
+
+impl Replay<'_> {
+    // The last complete checkpoint, or the log's first batch. `None`: there is no log.
+    fn start(&mut self) -> Result<Option<Start>> {
+        if self.survey.files.is_empty() {
+            return match self.survey.pointer {
+                None => Ok(None),
+                Some(_) => corrupt(format!(
+                    "the data files of the journal in {} are missing: put them back, or empty the directory to begin anew and lose what was stored",
+                    self.disk.describe()
+                )),
+            };
+        }
+        if let Some(pointer) = &self.survey.pointer {
+            let start = Start {
+                file: pointer.begin_file,
+                offset: pointer.begin_offset,
+                batch: pointer.begin_batch,
+                state: true,
+            };
+            if self.begins_at(start)? {
+                self.report.by_pointer = true;
+                return Ok(Some(start));
+            }
+            self.report
+                .notes
+                .push("the checkpoint is not where its pointer says: the log is searched for it".to_owned());
+        }
+        for file in self.survey.good_files().rev() {
+            if let Some(start) = self.last_checkpoint_of(&file)?
+                && self.begins_at(start)?
+            {
+                return Ok(Some(start));
+            }
+        }
+        let first = self.survey.good_files().next().map_or(0, |file| file.number);
+        Ok(Some(Start { file: first, offset: file::HEADER_LEN, batch: 1, state: false }))
+    }
+
+    fn begins_at(&self, start: Start) -> Result<bool> {
+        let Some(file) = self.survey.good(start.file) else {
+            return Ok(false);
+        };
+        let mut scanner = Scanner::new(&file, start.offset);
+        let found = scanner.header_at(start.offset)?;
+        Ok(found.is_some_and(|header| header.number == start.batch && header.flags & FLAG_STATE_BEGIN != 0))
+    }
+
+    fn last_checkpoint_of(&self, file: &Arc<DataFile>) -> Result<Option<Start>> {
+        let limit = self.survey.limit(file.epoch);
+        let mut found = None;
+        Scanner::new(file, file::HEADER_LEN).search(&mut |header, ops| {
+            if header.number > limit {
+                return;
+            }
+            for op in Ops::new(ops).map_while(|op| op.ok()) {
+                if let Op::StateEnd { begin_batch, begin_file, begin_offset, .. } = op {
+                    found = Some(Start {
+                        file: begin_file,
+                        offset: begin_offset,
+                        batch: begin_batch,
+                        state: true,
+                    });
+                }
+            }
+        })?;
+        Ok(found)
+    }
+
+    fn run(&mut self, start: Start) -> Result<()> {
+        self.expected = start.batch;
+        self.complete = !start.state;
+        let files: Vec<Arc<DataFile>> =
+            self.survey.good_files().filter(|file| file.number >= start.file).collect();
+        let mut offset = start.offset;
+        let mut stopped = None;
+        for file in &files {
+            let from = std::mem::replace(&mut offset, file::HEADER_LEN);
+            let before = self.expected;
+            let end = self.run_file(file, from, &files)?;
+            if self.expected > before {
+                stopped = Some((file.clone(), end));
+            } else {
+                stopped.get_or_insert((file.clone(), end));
+            }
+        }
+        self.used = stopped.as_ref().map(|(file, _)| file.number).filter(|_| self.expected > start.batch);
+        self.check_end(&files, stopped)
+    }
+
+    // Replays a file; answers where it stopped.
+    fn run_file(&mut self, file: &Arc<DataFile>, from: u64, files: &[Arc<DataFile>]) -> Result<u64> {
+        let limit = self.survey.limit(file.epoch);
+        let mut scanner = Scanner::new(file, from);
+        loop {
+            let at = scanner.position();
+            match scanner.step(self.expected, limit)? {
+                Step::End => return Ok(at),
+                Step::Batch { offset, header, ops, damaged } => {
+                    if !damaged.is_empty() {
+                        // Were these records durable, or is this batch the unfinished tail?
+                        let number = header.number;
+                        if self.vouched(files)? < number {
+                            return Ok(at);
+                        }
+                        for (log, seq) in damaged {
+                            self.report.damaged.push(format!(
+                                "entry {seq} of log {log} is damaged, in {} near byte {offset}",
+                                file.name
+                            ));
+                        }
+                    }
+                    let region = Region { file: file.number, offset, len: header.total_len() };
+                    self.apply(file, region, &ops)?;
+                    self.expected += 1;
+                    self.report.batches += 1;
+                    self.report.replayed_bytes += region.len;
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, file: &DataFile, region: Region, ops: &[u8]) -> Result<()> {
+        let foreign = || {
+            let text = format!(
+                "{} has an operation at byte {} that this version does not know",
+                file.name, region.offset
+            );
+            Error::new(ErrorCode::Corrupt, format!("{text}: use the version that wrote it"))
+        };
+        for op in Ops::new(ops) {
+            let op = op.map_err(|_| foreign())?;
+            if let Op::StateEnd { .. } = op {
+                self.complete = true;
+            }
+            self.index.apply(&op, region).map_err(|_| foreign())?;
+        }
+        Ok(())
+    }
+
+    // The highest batch that is known to have been durable.
+    fn vouched(&mut self, files: &[Arc<DataFile>]) -> Result<u64> {
+        if let Some(vouched) = self.vouched {
+            return Ok(vouched);
+        }
+        let mut vouched = self.survey.pointer.map_or(0, |pointer| pointer.durable);
+        vouched = vouched.max(self.survey.seals.values().copied().max().unwrap_or(0));
+        for file in files {
+            let limit = self.survey.limit(file.epoch);
+            Scanner::new(file, file::HEADER_LEN).search(&mut |header, _| {
+                if header.number <= limit {
+                    vouched = vouched.max(header.durable);
+                }
+            })?;
+        }
+        self.vouched = Some(vouched);
+        Ok(vouched)
+    }
+
+    // The log has ended before batch `expected`: rightly, or is something missing?
+    fn check_end(&mut self, files: &[Arc<DataFile>], stopped: Option<(Arc<DataFile>, u64)>) -> Result<()> {
+        let last = self.expected - 1;
+        let (name, at) =
+            stopped.map_or_else(|| ("no file".to_owned(), 0), |(file, end)| (file.name.clone(), end));
+        let closed = self.survey.pointer.is_some_and(|pointer| pointer.closed && pointer.durable == last);
+        if closed && self.complete {
+            return Ok(());
+        }
+        let (mut vouched, mut seen) = (self.survey.pointer.map_or(0, |pointer| pointer.durable), 0);
+        vouched = vouched.max(self.survey.seals.values().copied().max().unwrap_or(0));
+        for file in files.iter().rev() {
+            let from = if file.name == name { at } else { file::HEADER_LEN };
+            let limit = self.survey.limit(file.epoch);
+            Scanner::new(file, from).search(&mut |header, _| {
+                if header.number > last && header.number <= limit {
+                    vouched = vouched.max(header.durable);
+                    seen = seen.max(header.number);
+                }
+            })?;
+            if file.name == name {
+                break;
+            }
+        }
+        if vouched > last || !self.complete {
+            let missing = self.survey.bad_names();
+            let hint = if missing.is_empty() {
+                String::new()
+            } else {
+                format!(" (unreadable: {})", missing.join(", "))
+            };
+            return corrupt(format!(
+                "the journal in {} is damaged or a file is missing: batch {} is not found after byte {at} of {name}, and batches up to {vouched} are known to have been stored{hint}; put the files back from a copy: nothing was changed",
+                self.disk.describe(),
+                last + 1,
+            ));
+        }
+        if seen > last {
+            self.report.cut = Some(format!(
+                "the journal's unfinished tail was cut after batch {last}, at byte {at} of {name}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn corrupt<T>(text: String) -> Result<T> {
+    Err(Error::new(ErrorCode::Corrupt, text))
+}

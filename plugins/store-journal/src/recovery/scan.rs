@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reading the batches of a data file one after the other, and finding them where the order is broken.
+
+use crate::files::DataFile;
+use crate::format::batch::{self, BatchHeader, MAGIC};
+use crate::format::op::{Op, Ops, Target};
+use crate::format::record::{BLOCK, Located, stored_len, table_len};
+use crate::format::{BATCH_ALIGN, checksum};
+use sabir_sdk::{Error, ErrorCode, Result};
+use std::sync::Arc;
+
+/// Bytes read at a time.
+const WINDOW: u64 = 1 << 20;
+
+/// What comes next in a file.
+pub enum Step {
+    /// No batch with the number that was asked for.
+    End,
+    /// A batch.
+    Batch {
+        /// Where it is.
+        offset: u64,
+        /// Its header.
+        header: BatchHeader,
+        /// Its operations.
+        ops: Vec<u8>,
+        /// Log and number of entries whose records do not fit their checksums.
+        damaged: Vec<(u64, u64)>,
+    },
+}
+
+/// Reads a file through a window.
+pub struct Scanner {
+    file: Arc<DataFile>,
+    // Where the last batch ended.
+    position: u64,
+    start: u64,
+    window: Vec<u8>,
+}
+
+impl Scanner {
+    /// Begins at an offset.
+    pub fn new(file: &Arc<DataFile>, offset: u64) -> Self {
+        Scanner { file: file.clone(), position: offset, start: 0, window: Vec::new() }
+    }
+
+    /// Where the last batch ended.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    // Some bytes of the file; fewer only where it ends.
+    fn bytes(&mut self, offset: u64, len: u64) -> Result<&[u8]> {
+        let have = self.start + self.window.len() as u64;
+        if offset < self.start || offset + len > have {
+            self.window.resize(len.max(WINDOW) as usize, 0);
+            self.start = offset;
+            let read = self.file.handle.read_at(&mut self.window, offset).map_err(|error| {
+                Error::new(ErrorCode::Io, format!("reading {} at byte {offset}: {error}", self.file.name))
+            })?;
+            self.window.truncate(read);
+        }
+        let from = (offset - self.start) as usize;
+        let to = self.window.len().min(from + len as usize);
+        Ok(self.window.get(from..to).unwrap_or_default())
+    }
+
+    /// The header of a batch that begins right there, if one does.
+    pub fn header_at(&mut self, offset: u64) -> Result<Option<BatchHeader>> {
+        let place = self.file.place(offset);
+        let end = self.file.size_bytes;
+        let bytes = self.bytes(offset, batch::HEADER_LEN as u64)?;
+        Ok(BatchHeader::decode(bytes, place)
+            .filter(|header| header.total_len() <= end.saturating_sub(offset)))
+    }
+
+    /// The next batch, if it has this number and the number is within the limit.
+    pub fn step(&mut self, number: u64, limit: u64) -> Result<Step> {
+        if number > limit {
+            return Ok(Step::End);
+        }
+        for offset in batch::next_starts(self.position) {
+            let Some(header) = self.header_at(offset)?.filter(|header| header.number == number) else {
+                continue;
+            };
+            let Some(ops) = self.ops_of(offset, &header)? else {
+                continue;
+            };
+            let damaged = self.damaged(offset, &header, &ops)?;
+            self.position = offset + header.total_len();
+            return Ok(Step::Batch { offset, header, ops, damaged });
+        }
+        Ok(Step::End)
+    }
+
+    // The operations of a batch, if their checksum fits.
+    fn ops_of(&mut self, offset: u64, header: &BatchHeader) -> Result<Option<Vec<u8>>> {
+        let seed = self.file.place(offset).seed();
+        let ops = self.bytes(offset + batch::HEADER_LEN as u64, u64::from(header.ops_len))?;
+        let whole = ops.len() == header.ops_len as usize && checksum(seed, ops) == header.ops_crc;
+        Ok(whole.then(|| ops.to_vec()))
+    }
+
+    // The entries whose records do not fit.
+    fn damaged(&mut self, offset: u64, header: &BatchHeader, ops: &[u8]) -> Result<Vec<(u64, u64)>> {
+        let mut damaged = Vec::new();
+        let seed = self.file.place(offset).seed();
+        let base = offset + header.records_at();
+        for op in Ops::new(ops).map_while(|op| op.ok()) {
+            let (Op::Entry(entry) | Op::Replace { entry, .. }) = op else {
+                continue;
+            };
+            let Target::Here { at, linked: false } = entry.target else {
+                continue;
+            };
+            let located = Located { seed, at, len: entry.len, crc: entry.crc };
+            let inside = at + stored_len(entry.len) <= header.records_len;
+            if !inside || !self.holds(&located, base + at)? {
+                damaged.push((entry.log, entry.seq));
+            }
+        }
+        Ok(damaged)
+    }
+
+    // Long records are looked at some blocks at a time.
+    fn holds(&mut self, located: &Located, start: u64) -> Result<bool> {
+        let stored = stored_len(located.len);
+        if stored <= WINDOW {
+            let bytes = self.bytes(start, stored)?;
+            return Ok(located.holds(bytes));
+        }
+        let table = self.bytes(start, table_len(located.len))?.to_vec();
+        if !located.holds_front(&table) {
+            return Ok(false);
+        }
+        let base = start + table.len() as u64;
+        let mut at = 0;
+        while at < located.len {
+            let len = (located.len - at).min(WINDOW);
+            let bytes = self.bytes(base + at, len)?;
+            if bytes.len() as u64 != len || !located.holds_blocks(&table, at / BLOCK, bytes) {
+                return Ok(false);
+            }
+            at += len;
+        }
+        Ok(true)
+    }
+
+    /// Shows every batch from here to the file's end that has a whole header and whole operations, wherever it is.
+    pub fn search(&mut self, visit: &mut dyn FnMut(&BatchHeader, &[u8])) -> Result<()> {
+        let mut at = self.position.next_multiple_of(BATCH_ALIGN);
+        loop {
+            let bytes = self.bytes(at, WINDOW)?;
+            let len = bytes.len() as u64;
+            if len < batch::HEADER_LEN as u64 {
+                return Ok(());
+            }
+            let step = BATCH_ALIGN as usize;
+            let next = bytes.chunks(step).position(|chunk| chunk.starts_with(&MAGIC));
+            let Some(offset) = next.map(|index| at + (index * step) as u64) else {
+                at += len.next_multiple_of(BATCH_ALIGN);
+                continue;
+            };
+            at = offset + BATCH_ALIGN;
+            if let Some(header) = self.header_at(offset)? {
+                let ops = self.ops_of(offset, &header)?;
+                visit(&header, ops.as_deref().unwrap_or_default());
+                if ops.is_some() {
+                    at = offset + header.total_len();
+                }
+            }
+        }
+    }
+}
