@@ -93,7 +93,7 @@ pub fn parse(text: &str, used: Use, max_composite: usize) -> Result<Vec<Address>
         if addresses.len() >= max_composite {
             return Err(AddressError::Composite(max_composite));
         }
-        let address = parse_one(part.trim(), kind, used)?;
+        let address = parse_one(part.trim_matches([' ', '\t']), kind, used)?;
         match &address {
             // Parts without a prefix are of the kind of the part before: `/topic/a,b`.
             Address::Plain(destination) => kind = destination.kind,

@@ -105,7 +105,7 @@ impl Command {
 
     /// Whether its headers are never escaped, whatever the version (STOMP 1.2, "Value Encoding").
     pub fn is_unescaped(self) -> bool {
-        matches!(self, Command::Connect | Command::Connected)
+        matches!(self, Command::Connect | Command::Stomp | Command::Connected)
     }
 
     /// Whether its frame may have a body (STOMP 1.2, "Body").

@@ -107,7 +107,10 @@ impl Core {
             self.receipts.pop();
             match kind {
                 Kind::Silent => continue,
-                Kind::Connect if matches!(self.phase, Phase::Connecting(_)) => self.phase = Phase::Connected,
+                Kind::Connect if matches!(self.phase, Phase::Connecting(_)) => {
+                    self.phase = Phase::Connected;
+                    self.timers.start(now);
+                }
                 // It has sent DISCONNECT in the same breath.
                 Kind::Connect => {}
                 Kind::Receipt => {}

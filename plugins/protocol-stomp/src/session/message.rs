@@ -10,7 +10,6 @@ use sabir_model::destination::DestinationKind;
 use sabir_model::fields;
 use sabir_model::message::{BodyKind, Field};
 use sabir_model::property::Value;
-use sabir_sdk::abi::SABIR_FIELD_DESTINATION;
 use sabir_sdk::protocol::{DeliveryRef, Out};
 use std::hash::BuildHasher;
 
@@ -143,10 +142,10 @@ impl Core {
         for (field, value) in fields::iter(label).map_while(Result::ok) {
             let Some(value) = text(value) else { continue };
             match field {
-                SABIR_FIELD_DESTINATION => {
+                fields::LABEL_ORIGIN => {
                     frame = frame.header("original-destination", &self.shown_text(value));
                 }
-                FIELD_CAUSE => frame = frame.header("dlqDeliveryFailureCause", value),
+                fields::LABEL_CAUSE => frame = frame.header("dlqDeliveryFailureCause", value),
                 _ => {}
             }
         }
@@ -192,9 +191,6 @@ impl Core {
         format!("{}{name}", destination::prefix(kind))
     }
 }
-
-/// Field of a label: why the entry is a dead letter.
-pub const FIELD_CAUSE: u16 = 20;
 
 /// What becomes of a field of the head.
 enum FieldHeader {

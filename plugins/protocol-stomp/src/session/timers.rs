@@ -16,6 +16,8 @@ pub struct Timers {
     send_interval_ms: Option<u64>,
     /// Silence of the peer that ends the connection: its interval with the tolerance.
     receive_timeout_ms: Option<u64>,
+    /// The log-in was answered: heart-beats count from then on.
+    started: bool,
     /// We hold back what it sends: its silence says nothing.
     read_paused: bool,
 }
@@ -31,6 +33,7 @@ impl Timers {
             last_call_ms: now_ms,
             send_interval_ms: None,
             receive_timeout_ms: None,
+            started: false,
             read_paused: false,
         }
     }
@@ -39,6 +42,12 @@ impl Timers {
     pub fn set_intervals(&mut self, send_ms: Option<u64>, receive_ms: Option<u64>, tolerance_percent: u64) {
         self.send_interval_ms = send_ms;
         self.receive_timeout_ms = receive_ms.map(|interval| interval.saturating_mul(tolerance_percent) / 100);
+    }
+
+    /// The log-in was answered.
+    pub fn start(&mut self, now: Now) {
+        self.started = true;
+        self.last_read_ms = now.monotonic_ms;
     }
 
     /// Something has come.
@@ -90,12 +99,13 @@ impl Timers {
             return None;
         }
         let frame = inside_frame.then_some(frame_timeout_ms);
-        [self.receive_timeout_ms, frame].into_iter().flatten().min()
+        [self.receive_timeout_ms.filter(|_| self.started), frame].into_iter().flatten().min()
     }
 
     /// A quarter early: what counts is when it arrives.
     fn beat_due_ms(&self) -> Option<u64> {
-        self.send_interval_ms.map(|interval| self.last_write_ms.saturating_add(interval - interval / 4))
+        let interval = self.send_interval_ms.filter(|_| self.started);
+        interval.map(|interval| self.last_write_ms.saturating_add(interval - interval / 4))
     }
 }
 
