@@ -4,6 +4,7 @@
 use crate::codec::Command;
 use crate::session::StompSession;
 use crate::settings::Settings;
+use sabir_sdk::abi::{SABIR_CAP_PROTOCOL_DETECT, SABIR_CAP_PROTOCOL_STREAM};
 use sabir_sdk::protocol::{Attributes, Match, Now, Out, Protocol, SessionParams};
 use sabir_sdk::{Host, Result};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ const LEADING_LINE_ENDS: usize = 16;
 
 impl Protocol for Stomp {
     const NAME: &'static str = "stomp";
-    const CAPABILITIES: u64 = 0;
+    const CAPABILITIES: u64 = SABIR_CAP_PROTOCOL_STREAM | SABIR_CAP_PROTOCOL_DETECT;
     const CONFIG_SCHEMA: &'static str = crate::settings::SCHEMA;
     type Session = StompSession;
 
