@@ -10,8 +10,7 @@ const SPDX: &str = "SPDX-License-Identifier: Apache-2.0";
 /// Endings of files that carry the licence line.
 const LICENSED: [&str; 12] = ["rs", "c", "h", "hpp", "cpp", "py", "toml", "sh", "js", "mjs", "ts", "go"];
 /// Names that tell a reader nothing about what is inside.
-const NAMELESS: [&str; 9] =
-    ["util", "utils", "common", "helper", "helpers", "misc", "stuff", "shared", "lib_utils"];
+const NAMELESS: [&str; 6] = ["util", "utils", "common", "helper", "helpers", "misc"];
 /// The lines at a file's top among which the licence must be: a `#!` line may stand above it.
 const TOP_LINES: usize = 2;
 

@@ -145,6 +145,7 @@ struct Flood {
     consumers: Vec<Consumer>,
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
+    patience: Duration,
 }
 
 /// Counts at one moment.
@@ -158,7 +159,12 @@ struct Counts {
 
 /// Runs one flood.
 pub fn flood(load: &Load) -> Result<Seen> {
-    let mut flood = Flood::open(load)?;
+    flood_with(load, PATIENCE)
+}
+
+/// Runs one flood, and waits only so long for what the broker keeps back.
+pub fn flood_with(load: &Load, patience: Duration) -> Result<Seen> {
+    let mut flood = Flood::open(load, patience)?;
     let start = flood.counts();
     let (first, last) = match load.pace {
         Pace::Time { warm_up_ms, measure_ms } => {
@@ -189,7 +195,7 @@ pub fn flood(load: &Load) -> Result<Seen> {
 }
 
 impl Flood {
-    fn open(load: &Load) -> Result<Flood> {
+    fn open(load: &Load, patience: Duration) -> Result<Flood> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let consumers = (0..load.consumers).map(|_| Consumer::open(load)).collect::<Result<Vec<_>>>()?;
         let producers = (0..load.producers).map(|_| Producer::open(load)).collect::<Result<Vec<_>>>()?;
@@ -203,7 +209,7 @@ impl Flood {
             epoll::add(&epoll, &link.socket, epoll::EventData::new_u64(index as u64), interest)?;
         }
         let events = Vec::with_capacity(load.consumers + load.producers);
-        Ok(Flood { producers, consumers, epoll, events })
+        Ok(Flood { producers, consumers, epoll, events, patience })
     }
 
     fn counts(&self) -> Counts {
@@ -251,7 +257,7 @@ impl Flood {
 
     /// Waits until everything sent is confirmed and, where there are consumers, received.
     fn settle(&mut self, start: Instant) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE + start.elapsed();
+        let deadline = Instant::now() + self.patience + start.elapsed();
         for producer in &mut self.producers {
             producer.finish();
             producer.send(0)?;
@@ -284,7 +290,7 @@ impl Flood {
             }
             while self.counts().sent < each * self.producers.len() as u64 {
                 self.step(Instant::now() + Duration::from_millis(100), each)?;
-                still(&mut progress, self.counts().confirmed)?;
+                still(&mut progress, self.counts().confirmed, self.patience)?;
             }
             return self.settle(Instant::now());
         }
@@ -294,17 +300,17 @@ impl Flood {
         let mut progress = (0, Instant::now());
         while self.counts().received < messages {
             self.step(Instant::now() + Duration::from_millis(100), 0)?;
-            still(&mut progress, self.counts().received)?;
+            still(&mut progress, self.counts().received, self.patience)?;
         }
         Ok(())
     }
 }
 
 /// Fails when a count has not grown for a long time.
-fn still(progress: &mut (u64, Instant), count: u64) -> Result<()> {
+fn still(progress: &mut (u64, Instant), count: u64, patience: Duration) -> Result<()> {
     if count > progress.0 {
         *progress = (count, Instant::now());
     }
-    ensure!(progress.1.elapsed() < PATIENCE, "the broker stands still at {count} messages");
+    ensure!(progress.1.elapsed() < patience, "the broker stands still at {count} messages");
     Ok(())
 }

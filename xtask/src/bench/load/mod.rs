@@ -18,6 +18,8 @@ mod frames;
 mod idle;
 mod link;
 mod paced;
+#[cfg(test)]
+mod tests;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
