@@ -79,7 +79,7 @@ fn measure(name: &str, shared: &Shared, make: impl Fn(u64) -> Request) {
     let mut stack = build(shared, "bench", budget, Engine);
     let mut last = Batch::first(Now::default(), Session::new(SessionId(1), "c")).admit();
     let destinations = vec![Destination::queue("ORDERS").expect("this is a name")];
-    last.remaining.push(request(1, Verb::Connect(Box::new(Connect::default()))));
+    last.remaining.push(request(1, Verb::Connect(Box::<Connect>::default())));
     last.remaining.push(request(2, Verb::Attach(Box::new(Attach { destinations, producer_name: None }))));
     let replies: Vec<Reply> = (1..=BATCH).map(|token| Reply { token, answer: Answer::Done }).collect();
     last = round(&mut stack, last, &replies);

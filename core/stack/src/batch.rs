@@ -165,6 +165,15 @@ impl Admission {
         Admission(State::Pending(Box::pin(future)))
     }
 
+    /// What is refused already, behind the first `before` refusals: those of the layers further in, for a layer that
+    /// noted how many there were when it handed the batch on. Nothing while a log-in is awaited.
+    pub fn refused_behind(&self, before: usize) -> &[Reply] {
+        match &self.0 {
+            State::Ready(Some(admissions)) => admissions.replies.get(before..).unwrap_or(&[]),
+            _ => &[],
+        }
+    }
+
     /// Looks at the admissions when they are there.
     pub fn inspect(self, inspect: impl FnOnce(&Admissions) + Send + 'static) -> Self {
         match self.0 {

@@ -14,6 +14,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+mod awaited;
 pub mod batch;
 pub mod extension;
 pub mod flow;

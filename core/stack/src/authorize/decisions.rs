@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What one session may do, decided once and kept while the policy stands.
 
+use crate::awaited::Awaited;
 use crate::batch::fatal;
 use crate::policy::{Authentication, Operation, Policy, Principal};
-use sabir_model::verb::{Attach, Bind, Declare, Delete, Query, Reason, Refusal, Reply, Subscribe};
-use sabir_model::{Destination, verb::Answer};
+use sabir_model::Destination;
+use sabir_model::verb::{Attach, Bind, Declare, Delete, Query, Reason, Refusal, Reply, Request, Subscribe};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Most decisions that a session keeps. Beyond, it forgets all and decides anew.
 const MAX_KEPT: usize = 1024;
-/// Most declarations of temporary destinations whose answer is awaited.
-const MAX_AWAITED: usize = 1024;
+
+/// What may still be refused further in.
+#[derive(Debug)]
+enum Made {
+    Producer(u64),
+    Subscription(u64),
+    Temporary(Destination),
+}
 
 /// What one session may do.
 #[derive(Debug, Default)]
@@ -29,8 +36,7 @@ pub(super) struct Decisions {
     subscriptions: HashMap<u64, Vec<Destination>>,
     /// Temporary destinations that this session made.
     own: HashSet<Destination>,
-    /// By token: those whose declaration the engine has not answered.
-    awaited: HashMap<u64, Destination>,
+    awaited: Awaited<Made>,
     /// The session lost what it stands on.
     revoked: Option<Refusal>,
 }
@@ -134,10 +140,16 @@ impl Decisions {
         Err(forbidden(&self.principal, operation, destination))
     }
 
-    pub(super) fn attach(&mut self, id: u64, asked: &Attach) -> Result<(), Refusal> {
+    pub(super) fn attach(&mut self, request: &Request, asked: &Attach) -> Result<(), Refusal> {
         asked.destinations.iter().try_for_each(|destination| self.write(destination))?;
+        let max = self.policy.limits.max_producers;
+        let known = self.producers.contains_key(&request.id);
+        room(self.producers.len(), known, max, "max_producers_per_session")?;
         self.last_producer = None;
-        self.producers.insert(id, asked.destinations.clone());
+        self.producers.insert(request.id, asked.destinations.clone());
+        if !known {
+            self.awaited.expect(request, Made::Producer(request.id));
+        }
         Ok(())
     }
 
@@ -171,7 +183,7 @@ impl Decisions {
 
     pub(super) fn subscribe(
         &mut self,
-        id: u64,
+        request: &Request,
         asked: &Subscribe,
         client_id: Option<&str>,
     ) -> Result<(), Refusal> {
@@ -182,7 +194,13 @@ impl Decisions {
             ));
         }
         self.read_all(&asked.destinations)?;
-        self.subscriptions.insert(id, asked.destinations.clone());
+        let max = self.policy.limits.max_subscriptions;
+        let known = self.subscriptions.contains_key(&request.id);
+        room(self.subscriptions.len(), known, max, "max_subscriptions_per_session")?;
+        self.subscriptions.insert(request.id, asked.destinations.clone());
+        if !known {
+            self.awaited.expect(request, Made::Subscription(request.id));
+        }
         Ok(())
     }
 
@@ -190,12 +208,16 @@ impl Decisions {
         self.subscriptions.remove(&id);
     }
 
-    pub(super) fn declare(&mut self, token: u64, asked: &Declare) -> Result<(), Refusal> {
+    pub(super) fn declare(&mut self, request: &Request, asked: &Declare) -> Result<(), Refusal> {
         let destination = &asked.destination;
         if destination.kind.is_temporary() {
-            if !asked.passive && self.own.insert(destination.clone()) && self.awaited.len() < MAX_AWAITED {
-                self.awaited.insert(token, destination.clone());
+            if asked.passive || self.own.contains(destination) {
+                return Ok(());
             }
+            let max = self.policy.limits.max_temporary_destinations;
+            room(self.own.len(), false, max, "max_temporary_per_session")?;
+            self.own.insert(destination.clone());
+            self.awaited.expect(request, Made::Temporary(destination.clone()));
             return Ok(());
         }
         if asked.passive {
@@ -249,17 +271,28 @@ impl Decisions {
         }
     }
 
-    /// What the engine would not make, the session does not own.
+    /// What was refused further in was not made.
     pub(super) fn answered(&mut self, replies: &[Reply]) {
-        if self.awaited.is_empty() {
-            return;
-        }
-        for reply in replies {
-            if let Some(destination) = self.awaited.remove(&reply.token)
-                && matches!(reply.answer, Answer::Refused(_))
-            {
-                self.own.remove(&destination);
+        let Decisions { producers, subscriptions, own, awaited, last_producer, .. } = self;
+        awaited.answered(replies, |made| match made {
+            Made::Producer(id) => {
+                *last_producer = None;
+                producers.remove(&id);
             }
-        }
+            Made::Subscription(id) => {
+                subscriptions.remove(&id);
+            }
+            Made::Temporary(destination) => {
+                own.remove(&destination);
+            }
+        });
     }
+}
+
+/// What is remembered of a session is bounded here too: the layer of limits comes behind this one.
+fn room(len: usize, known: bool, max: u32, setting: &str) -> Result<(), Refusal> {
+    if known || (len as u64) < u64::from(max) {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::Limit, format!("limits.{setting} ({max}) is reached")))
 }

@@ -45,7 +45,10 @@ impl<S: Stack> Service<Batch> for Authorize<S> {
             decisions.standing()?;
             check(decisions, policy, session, request)
         });
-        self.inner.call(batch)
+        let before = batch.replies.len();
+        let admission = self.inner.call(batch);
+        self.decisions.answered(admission.refused_behind(before));
+        admission
     }
 }
 
@@ -74,17 +77,17 @@ fn check(
             }
             decisions.standing()
         }
-        Verb::Attach(asked) => decisions.attach(request.id, asked),
+        Verb::Attach(asked) => decisions.attach(request, asked),
         Verb::Detach => {
             decisions.detach(request.id);
             Ok(())
         }
-        Verb::Subscribe(asked) => decisions.subscribe(request.id, asked, session.client_id.as_deref()),
+        Verb::Subscribe(asked) => decisions.subscribe(request, asked, session.client_id.as_deref()),
         Verb::Unsubscribe { .. } => {
             decisions.unsubscribe(request.id);
             Ok(())
         }
-        Verb::Declare(asked) => decisions.declare(request.token, asked),
+        Verb::Declare(asked) => decisions.declare(request, asked),
         Verb::Delete(asked) => decisions.delete(asked, session.client_id.as_deref()),
         Verb::Bind(asked) | Verb::Unbind(asked) => decisions.bind(asked),
         Verb::Query(asked) => decisions.query(asked),

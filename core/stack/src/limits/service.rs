@@ -2,17 +2,15 @@
 //! Bounds what one session may make and hold.
 
 use super::Limits;
+use crate::awaited::Awaited;
 use crate::batch::{Admission, Admissions, Batch, Outbound, Outgoing, Stack};
 use crate::policy::{PolicyView, SharedPolicy};
 use sabir_model::Destination;
-use sabir_model::verb::{Answer, Reason, Refusal, Reply, Request, Transact, Verb};
-use std::collections::{HashMap, HashSet};
+use sabir_model::verb::{Reason, Refusal, Reply, Request, Transact, Verb};
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 use tower::Service;
-
-/// Most things whose answer is awaited, to be taken back if the engine refuses them. Beyond, they stay counted.
-const MAX_AWAITED: usize = 1024;
 
 /// Bounds what one session may make.
 pub struct Limited<S> {
@@ -28,8 +26,7 @@ struct Held {
     producers: HashSet<u64>,
     transactions: HashSet<u64>,
     temporary: HashSet<Destination>,
-    /// By token.
-    awaited: HashMap<u64, Made>,
+    awaited: Awaited<Made>,
 }
 
 enum Made {
@@ -58,7 +55,10 @@ impl<S: Stack> Service<Batch> for Limited<S> {
         let limits = &self.policy.load().limits;
         let held = &mut self.held;
         batch.check(|_, request| held.check(limits, request));
-        self.inner.call(batch)
+        let before = batch.replies.len();
+        let admission = self.inner.call(batch);
+        self.held.answered(admission.refused_behind(before));
+        admission
     }
 }
 
@@ -104,8 +104,8 @@ impl Held {
             Verb::Attach(asked) => {
                 destinations(limits, &asked.destinations)?;
                 name(limits, asked.producer_name.as_deref())?;
-                let new = insert(&mut self.producers, id, limits.max_producers, "max_producers")?;
-                self.await_answer(request.token, new.then_some(Made::Producer(id)));
+                let new = insert(&mut self.producers, id, limits.max_producers, "max_producers_per_session")?;
+                self.await_answer(request, new.then_some(Made::Producer(id)));
                 Ok(())
             }
             Verb::Detach => {
@@ -117,8 +117,13 @@ impl Held {
                 name(limits, asked.name.as_deref())?;
                 selector(limits, asked.selector.as_deref())?;
                 credit(limits, asked.credit)?;
-                let new = insert(&mut self.subscriptions, id, limits.max_subscriptions, "max_subscriptions")?;
-                self.await_answer(request.token, new.then_some(Made::Subscription(id)));
+                let new = insert(
+                    &mut self.subscriptions,
+                    id,
+                    limits.max_subscriptions,
+                    "max_subscriptions_per_session",
+                )?;
+                self.await_answer(request, new.then_some(Made::Subscription(id)));
                 Ok(())
             }
             Verb::Unsubscribe { .. } => {
@@ -132,8 +137,8 @@ impl Held {
                     return Ok(());
                 }
                 let max = limits.max_temporary_destinations;
-                let new = insert(&mut self.temporary, made.clone(), max, "max_temporary_destinations")?;
-                self.await_answer(request.token, new.then_some(Made::Temporary(made)));
+                let new = insert(&mut self.temporary, made.clone(), max, "max_temporary_per_session")?;
+                self.await_answer(request, new.then_some(Made::Temporary(made)));
                 Ok(())
             }
             Verb::Delete(asked) => {
@@ -164,36 +169,29 @@ impl Held {
             self.transactions.remove(&id);
             return Ok(());
         }
-        let new = insert(&mut self.transactions, id, limits.max_transactions, "max_transactions")?;
-        self.await_answer(request.token, new.then_some(Made::Transaction(id)));
+        let new =
+            insert(&mut self.transactions, id, limits.max_transactions, "max_transactions_per_session")?;
+        self.await_answer(request, new.then_some(Made::Transaction(id)));
         Ok(())
     }
 
-    fn await_answer(&mut self, token: u64, made: Option<Made>) {
-        if let Some(made) = made
-            && self.awaited.len() < MAX_AWAITED
-        {
-            self.awaited.insert(token, made);
+    fn await_answer(&mut self, request: &Request, made: Option<Made>) {
+        if let Some(made) = made {
+            self.awaited.expect(request, made);
         }
     }
 
-    /// What the engine would not make is not held.
+    /// What was refused further in is not held.
     fn answered(&mut self, replies: &[Reply]) {
-        if self.awaited.is_empty() {
-            return;
-        }
-        for reply in replies {
-            let Some(made) = self.awaited.remove(&reply.token) else { continue };
-            if !matches!(reply.answer, Answer::Refused(_)) {
-                continue;
-            }
+        let Held { subscriptions, producers, transactions, temporary, awaited } = self;
+        awaited.answered(replies, |made| {
             match made {
-                Made::Subscription(id) => self.subscriptions.remove(&id),
-                Made::Producer(id) => self.producers.remove(&id),
-                Made::Transaction(id) => self.transactions.remove(&id),
-                Made::Temporary(destination) => self.temporary.remove(&destination),
+                Made::Subscription(id) => subscriptions.remove(&id),
+                Made::Producer(id) => producers.remove(&id),
+                Made::Transaction(id) => transactions.remove(&id),
+                Made::Temporary(destination) => temporary.remove(&destination),
             };
-        }
+        });
     }
 }
 
@@ -202,13 +200,13 @@ fn message_size(limits: &Limits, size: usize) -> Result<(), Refusal> {
         return Ok(());
     }
     let max = limits.max_message_bytes;
-    let text = format!("a message of {size} bytes is larger than limits.max_message_bytes ({max}) allows");
+    let text = format!("a message of {size} bytes is larger than limits.max_message ({max}) allows");
     Err(Refusal::new(Reason::BadMessage, text))
 }
 
 fn destinations(limits: &Limits, all: &[Destination]) -> Result<(), Refusal> {
     let max = limits.max_composite_destinations;
-    at_most(all.len(), max, "max_composite_destinations", "destinations at once")?;
+    at_most(all.len(), max, "max_composite", "destinations at once")?;
     all.iter().try_for_each(|one| destination(limits, one))
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The bounds, as they are configured.
+//! The bounds, and what they are called in refusals: as in the section `[limits]` of the broker's configuration.
 
 use serde::Deserialize;
 
@@ -7,15 +7,15 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Subscriptions at the same time. Default 10,000.
+    /// Subscriptions at the same time: `max_subscriptions_per_session`. Default 10,000.
     pub max_subscriptions: u32,
-    /// Producers at the same time. Default 10,000.
+    /// Producers at the same time: `max_producers_per_session`. Default 10,000.
     pub max_producers: u32,
-    /// Open transactions at the same time. Default 1,000.
+    /// Open transactions at the same time: `max_transactions_per_session`. Default 1,000.
     pub max_transactions: u32,
-    /// Temporary destinations at the same time. Default 10,000.
+    /// Temporary destinations at the same time: `max_temporary_per_session`. Default 10,000.
     pub max_temporary_destinations: u32,
-    /// Destinations of one composite. Default 64.
+    /// Destinations of one composite: `max_composite`. Default 64.
     pub max_composite_destinations: u32,
     /// Length of a destination's name, in bytes; never more than 1,024. Default 1,024.
     pub max_destination_name_bytes: u32,
@@ -23,7 +23,7 @@ pub struct Limits {
     pub max_name_bytes: u32,
     /// Length of a selector, in bytes; never more than 65,536. Default 32,768.
     pub max_selector_bytes: u32,
-    /// Head and body of a message, in bytes. Default 100 MiB.
+    /// Head and body of a message, in bytes: `max_message`. Default 100 MiB.
     pub max_message_bytes: u64,
     /// Unsettled deliveries that one subscription may ask for. Default 1,000,000.
     pub max_credit: u64,

@@ -283,3 +283,32 @@ fn very_many_destinations_are_decided_rightly_with_a_bounded_memory() {
     }
     assert_eq!(ann.reached(), vec![VerbKind::Subscribe; 1500]);
 }
+
+#[test]
+fn what_the_engine_refused_is_neither_a_producer_nor_a_subscription() {
+    let broker = broker();
+    let mut ann = broker.logged_in("ann");
+    let asked = vec![request(5, 5, attach("queue://ORDERS.A")), request(6, 6, subscribe("queue://ORDERS.B"))];
+    assert_eq!(ann.ask_all(asked), []);
+    ann.answered(&[refused(5), refused(6)]).unwrap();
+    assert_eq!(ann.ask_all(vec![request(7, 5, publish())]), [(7, Reason::NotFound, false)]);
+    broker.shared.policy.replace(policy(&["queue://OTHER read ann"]));
+    assert_eq!(ann.answered(&[]), Ok(()));
+}
+
+#[test]
+fn what_limits_refuse_leaves_nothing_behind() {
+    let limits =
+        Limits { max_subscriptions: 3, max_producers: 3, max_temporary_destinations: 3, ..Limits::default() };
+    let mut client = Broker::with_limits(limits).connected();
+    for n in 1..1000 {
+        let asked = vec![
+            request(n * 3, n, attach("queue://A")),
+            request(n * 3 + 1, n, subscribe("queue://A")),
+            request(n * 3 + 2, n, declare(&format!("temp-queue://{n}"))),
+        ];
+        let refusals = client.ask_all(asked);
+        assert_eq!(refusals.len(), if n > 3 { 3 } else { 0 });
+    }
+    assert_eq!(client.reached().len(), 9);
+}
