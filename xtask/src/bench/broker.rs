@@ -118,8 +118,8 @@ pub fn log_of(folder: &Path) -> String {
     format!("the broker wrote:\n{}\n", lines[lines.len().saturating_sub(20)..].join("\n"))
 }
 
-/// Reads Sabir's announcement: where STOMP is spoken, then `ready`.
-fn announced(output: impl BufRead) -> Result<SocketAddr> {
+/// Reads Sabir's announcement: where it listens, then `ready`.
+pub fn announced(output: impl BufRead) -> Result<SocketAddr> {
     let mut address = None;
     for line in output.lines() {
         let line = line?;

@@ -6,6 +6,7 @@
 //!   rows       what is measured, and what Sabir promises
 //!   limits     what the machine can do at best
 //!   broker     Sabir or a peer as a process; the load as a process
+//!   interface  what the plugin interface costs
 //!   process    CPU time and memory of a process
 //!   peers      how each peer is started
 //!   load       the load itself
@@ -13,6 +14,7 @@
 //! ```
 
 mod broker;
+mod interface;
 mod limits;
 mod load;
 mod peers;
@@ -26,7 +28,7 @@ use crate::workspace::{Built, Metadata, Profile, build_broker, cargo, gather, su
 use anyhow::{Context, Result, ensure};
 use broker::Broker;
 use peers::Peer;
-use rows::{Place, Row, Times, rows};
+use rows::{Place, Programs, Row, Times, rows};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use table::Samples;
@@ -69,7 +71,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
         return Ok(());
     }
     let metadata = Metadata::read()?;
-    let (built, generator) = build(arguments, &metadata)?;
+    let (built, programs) = build(arguments, &metadata)?;
     raise_file_limit()?;
     // On the same disk as the sources: a folder in memory would make every sync free.
     let under = metadata.target_directory.join("bench");
@@ -88,7 +90,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
     };
     for broker in &brokers {
         eprintln!("warming up {}", broker.name);
-        rows::warm_up(broker, &generator, 4 * times.measure_ms)?;
+        rows::warm_up(broker, &programs.load, 4 * times.measure_ms)?;
     }
     let repeat = arguments.repeat.unwrap_or(if arguments.quick { 1 } else { 3 });
     for round in 0..repeat {
@@ -97,8 +99,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
             // Brokers take turns row by row, so that a busy moment of the machine meets them all.
             for broker in &brokers {
                 eprintln!("round {} of {repeat}: {} on {}", round + 1, row.name, broker.name);
-                let place =
-                    Place { generator: &generator, under: &under, built: built.as_ref(), times, round };
+                let place = Place { programs: &programs, under: &under, built: built.as_ref(), times, round };
                 for figure in row.measure(broker, &place)? {
                     samples.add(&row.name, figure.metric, broker.name, figure.value);
                 }
@@ -129,20 +130,32 @@ fn choose(arguments: &BenchArguments) -> Vec<Row> {
         .collect()
 }
 
-/// The broker in release, and this program in release as the load.
-fn build(arguments: &BenchArguments, metadata: &Metadata) -> Result<(Option<Built>, PathBuf)> {
-    let generator = metadata.target_directory.join("release").join("xtask");
+/// The broker and the other programs in release.
+fn build(arguments: &BenchArguments, metadata: &Metadata) -> Result<(Option<Built>, Programs)> {
+    let release = metadata.target_directory.join("release");
+    let programs = Programs { load: release.join("xtask"), echo: release.join("transport-cost") };
     if !arguments.no_build {
         succeed(cargo().args(["build", "--locked", "--release", "--package", "xtask"]))?;
     }
     if arguments.only_peers {
-        return Ok((None, generator));
+        return Ok((None, programs));
+    }
+    if !arguments.no_build {
+        succeed(cargo().args([
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "sabir-tests",
+            "--bin",
+            "transport-cost",
+        ]))?;
     }
     let built = match arguments.no_build {
         true => gather(metadata, Profile::Release)?,
         false => build_broker(metadata, Profile::Release)?,
     };
-    Ok((Some(built), generator))
+    Ok((Some(built), programs))
 }
 
 /// Ten thousand connections need as many files, on both sides; children inherit the limit.

@@ -5,7 +5,7 @@ use super::broker::{Broker, Running, run};
 use super::load::{Load, Pace};
 use crate::workspace::Built;
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -34,6 +34,7 @@ pub enum Kind {
     Backlog,
     Start,
     Idle,
+    Interface,
 }
 
 /// A figure of a row.
@@ -59,6 +60,7 @@ pub enum Metric {
     ReadyMs,
     IdleMib,
     ConnectionKib,
+    AgainstDirect,
 }
 
 impl Metric {
@@ -78,6 +80,7 @@ impl Metric {
             Metric::ReadyMs => "start to ready ms",
             Metric::IdleMib => "memory idle MiB",
             Metric::ConnectionKib => "memory per connection KiB",
+            Metric::AgainstDirect => "CPU per round trip against tokio directly",
         }
     }
 
@@ -134,6 +137,7 @@ pub const PROMISES: &[Promise] = &[
     promise("start", Metric::ReadyMs, 100.0, 20.0),
     promise("start", Metric::IdleMib, 24.0, 12.0),
     promise("idle-10000", Metric::ConnectionKib, 12.0, 4.0),
+    promise("interface", Metric::AgainstDirect, 1.25, 1.1),
 ];
 
 /// All rows.
@@ -145,6 +149,7 @@ pub fn rows() -> Vec<Row> {
     };
     add("start".to_owned(), Kind::Start);
     add("idle-10000".to_owned(), Kind::Idle);
+    add("interface".to_owned(), Kind::Interface);
     add("latency-2000".to_owned(), Kind::Paced { per_s: 2000 });
     for (durability, persistent) in [("persistent", true), ("transient", false)] {
         for (producers, consumers) in [(1, 0), (1, 1), (4, 4)] {
@@ -170,10 +175,17 @@ pub struct Times {
     pub measure_ms: u64,
 }
 
+/// Programs beside the broker.
+pub struct Programs {
+    /// The load: this program, in release.
+    pub load: PathBuf,
+    /// Echo servers on tokio and through the plugin interface.
+    pub echo: PathBuf,
+}
+
 /// What measuring needs.
 pub struct Place<'a> {
-    /// The load's program.
-    pub generator: &'a Path,
+    pub programs: &'a Programs,
     /// Where brokers' folders go.
     pub under: &'a Path,
     /// For rows that want a broker of their own.
@@ -199,7 +211,7 @@ impl Row {
                 let pace = Pace::Rate { per_s, warm_up_ms: place.times.warm_up_ms, measure_ms };
                 paced(place, &broker.load(&destination, pace))
             }
-            Kind::Backlog | Kind::Start | Kind::Idle => match place.built {
+            Kind::Backlog | Kind::Start | Kind::Idle | Kind::Interface => match place.built {
                 Some(built) if broker.name == "sabir" => own_broker(self.kind, built, place),
                 _ => Ok(Vec::new()),
             },
@@ -219,13 +231,14 @@ fn own_broker(kind: Kind, built: &Built, place: &Place<'_>) -> Result<Vec<Figure
     match kind {
         Kind::Start => start(built, place),
         Kind::Idle => idle(built, place),
+        Kind::Interface => interface(built, place),
         _ => backlog(built, place),
     }
 }
 
 fn flood(broker: &Broker, place: &Place<'_>, load: &Load) -> Result<Vec<Figure>> {
     let cpu_before_s = broker.cpu_s()?;
-    let seen = run(place.generator, load)?;
+    let seen = run(&place.programs.load, load)?;
     let cpu_us = (broker.cpu_s()? - cpu_before_s) * 1e6;
     // What is only sent, or only received, is not yet through.
     let rate = if load.consumers == 0 {
@@ -244,7 +257,7 @@ fn flood(broker: &Broker, place: &Place<'_>, load: &Load) -> Result<Vec<Figure>>
 }
 
 fn paced(place: &Place<'_>, load: &Load) -> Result<Vec<Figure>> {
-    let latency = run(place.generator, load)?.latency_us.context("the load saw no latencies")?;
+    let latency = run(&place.programs.load, load)?.latency_us.context("the load saw no latencies")?;
     Ok(vec![
         Figure { metric: Metric::P50Us, value: latency.p50 },
         Figure { metric: Metric::P99Us, value: latency.p99 },
@@ -261,9 +274,9 @@ fn backlog(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
         size_bytes: BACKLOG_SIZE_BYTES,
         ..broker.load("bench.backlog", Pace::Count { messages: BACKLOG_MESSAGES })
     };
-    let filled = run(place.generator, &fill)?;
+    let filled = run(&place.programs.load, &fill)?;
     let (full, _) = broker.memory_bytes()?;
-    let drained = run(place.generator, &Load { producers: 0, consumers: 4, ..fill })?;
+    let drained = run(&place.programs.load, &Load { producers: 0, consumers: 4, ..fill })?;
     let (_, peak) = broker.memory_bytes()?;
     Ok(vec![
         Figure { metric: Metric::FillPerS, value: filled.confirmed_per_s },
@@ -294,12 +307,20 @@ fn idle(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
     let broker = Broker::sabir(built, place.under)?;
     let (before, _) = broker.memory_bytes()?;
     let load = Load { producers: IDLE_CONNECTIONS, consumers: 0, ..broker.load("bench.idle", Pace::Idle) };
-    let mut connections = Running::start(place.generator, &load)?;
+    let mut connections = Running::start(&place.programs.load, &load)?;
     connections.seen()?;
     let (after, _) = broker.memory_bytes()?;
     connections.end()?;
     let each_kib = after.saturating_sub(before) as f64 / 1024.0 / IDLE_CONNECTIONS as f64;
     Ok(vec![Figure { metric: Metric::ConnectionKib, value: each_kib }])
+}
+
+/// Pairs of echo servers, with and without the plugin interface between.
+fn interface(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
+    let library = built.plugins.join("libsabir_transport_tcp_plugin.so");
+    let time = Duration::from_millis(place.times.measure_ms / 2);
+    let mut ratios = super::interface::ratios(&place.programs.echo, &library, time)?;
+    Ok(vec![Figure { metric: Metric::AgainstDirect, value: median(&mut ratios) }])
 }
 
 /// The value in the middle.

@@ -8,11 +8,13 @@
 //! ```text
 //!   frames      what goes out, built once; what comes in, cut into frames
 //!   link        a connection: its socket, its buffers, its log-in
+//!   echo        round trips with a server that knows no STOMP
 //!   flood       as fast as it goes, within the window
 //!   paced       at a fixed rate, with latencies counted from when a message should have been sent
 //!   idle        many connections that do nothing
 //! ```
 
+pub mod echo;
 mod flood;
 mod frames;
 mod idle;
