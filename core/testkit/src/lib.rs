@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The suites a plugin must pass; simulated disk and clock.
 
+pub mod protocol;
 pub mod report;
 
 pub use report::Report;
