@@ -7,6 +7,7 @@
 //! ```text
 //!   imports     which crate may know which
 //!   licences    licences and duplicates of dependencies, by deny.toml
+//!   links       links in documents lead to what they name
 //!   text        lines every file has or must not have, names of files
 //!   panics      no unwrap and no panicking index where bytes come from outside
 //!   unsafety    where `unsafe` may stand
@@ -17,6 +18,7 @@
 mod functions;
 mod imports;
 mod licences;
+mod links;
 mod panics;
 mod source;
 mod text;
@@ -55,6 +57,9 @@ pub fn tidy() -> Result<()> {
         // What is not text is nobody's source.
         let Ok(content) = std::fs::read_to_string(root().join(path)) else { continue };
         findings.extend(text::check(path, &content));
+        if path.ends_with(".md") {
+            findings.extend(links::check(path, &content, read_target));
+        }
         if path.ends_with(".rs") {
             sources.push(Source::new(path, content));
         }
@@ -77,6 +82,12 @@ pub fn tidy() -> Result<()> {
     }
     println!("tidy: {} files, nothing to say", files.len());
     Ok(())
+}
+
+/// What a link leads to; folders read as nothing.
+fn read_target(path: &str) -> Option<String> {
+    let path = root().join(path);
+    if path.is_dir() { Some(String::new()) } else { std::fs::read_to_string(path).ok() }
 }
 
 fn read(path: &str) -> Result<String> {
