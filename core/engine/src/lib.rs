@@ -1,2 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Routing, queues and transactions: a deterministic state machine.
+//!
+//! [`Engine::handle`] takes one [`Input`], at a time that it is told, and fills [`Outputs`]: answers, deliveries, reads.
+//! [`Engine::take_batch`] gives what the store is to be told; [`Input::Committed`] says that it has arrived, and only
+//! then persistent messages are delivered and confirmed. Nothing here knows a protocol, a socket, a file, a clock
+//! or a thread: the same inputs give the same outputs.
+//!
+//! # Layout
+//!
+//! ```text
+//!   input, output    what the engine is told and what it answers
+//!   config           policies and limits
+//!   engine           the state machine: which input goes where
+//!   session          one connection, and the order of its answers
+//!   publish          from a producer to queues
+//!   routing/         virtual hosts, exchanges, bindings
+//!   queue/           what waits: lanes, views, paging, dispatch
+//!   subscription     consumers: credit, and what they have not settled
+//!   consume          subscribing and leaving
+//!   browse           looking without consuming
+//!   settle           done with, again, or never
+//!   dead_letter      what cannot be processed
+//!   delayed          what is not to be delivered yet
+//!   expiry           what is too late
+//!   transaction      together or not at all
+//!   flow             publishes that wait for room
+//!   commit           batches, and what waits for them
+//!   reads            what was asked of the store, and why
+//!   admin, query     making, removing, asking
+//!   keys, definition what is kept in the store beside messages
+//!   recovery         from what the store has kept to an engine
+//!   slab             places by key
+//! ```
+
+mod admin;
+mod browse;
+mod commit;
+mod config;
+mod consume;
+mod dead_letter;
+mod definition;
+mod delayed;
+mod engine;
+mod expiry;
+mod flow;
+mod input;
+mod keys;
+mod output;
+mod publish;
+mod query;
+mod queue;
+mod reads;
+mod recovery;
+mod routing;
+mod session;
+mod settle;
+mod slab;
+mod subscription;
+mod transaction;
+
+pub use commit::CommitId;
+pub use config::{Config, DeadLetter, Limits, Policy, PolicyRule, WhenFull};
+pub use engine::Engine;
+pub use input::{Admin, Client, Input};
+pub use output::{CommitNeed, FlowChange, Outputs, ReadId, ReadRequest};
+pub use query::Stats;
+pub use recovery::RecoverError;

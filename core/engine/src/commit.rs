@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From verbs to batches, and from committed batches to what may be told.
+//!
+//! The engine fills one pending batch. `Engine::take_batch` closes it and gives it a number; what waits for it is
+//! written down, and counts when the store has committed it. Numbers grow by one. Knows nothing of what a queue is.
+
+use crate::output::CommitNeed;
+use crate::queue::Queue;
+use crate::session::Session;
+use crate::slab::Key;
+use bytes::Bytes;
+use sabir_model::message::Message;
+use sabir_model::store::{Batch, Level, LogId, Op};
+use std::collections::{BTreeSet, VecDeque};
+
+/// Number of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommitId(pub u64);
+
+impl CommitId {
+    fn next(self) -> CommitId {
+        CommitId(self.0 + 1)
+    }
+}
+
+/// The batch that is being filled.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// The number that it will have.
+    pub id: CommitId,
+    ops: Vec<Op>,
+    /// Removals on which nothing in the batch depends, taken over from a refused one.
+    plain: Vec<Op>,
+    level: Level,
+    need: CommitNeed,
+    bytes: usize,
+    /// Lanes that got entries: their committed watermark moves with the commit.
+    pub grown: Vec<(Key<Queue>, u8)>,
+    /// Lanes that have collected plain removals.
+    pub shrunk: Vec<(Key<Queue>, u8)>,
+    /// Lanes whose delivery mark is to be saved.
+    pub marked: Vec<(Key<Queue>, u8)>,
+    /// Sessions with answers that wait for the commit.
+    pub sessions: Vec<Key<Session>>,
+}
+
+impl Pending {
+    /// The first batch.
+    pub fn first() -> Pending {
+        Pending { id: CommitId(1), ..Pending::default() }
+    }
+
+    /// Something was put in, for which somebody waits if `need` is `Now`.
+    pub fn want(&mut self, need: CommitNeed) {
+        self.need = self.need.max(need);
+    }
+
+    /// Somebody waits until the batch is durable.
+    pub fn want_durable(&mut self) {
+        self.level = Level::Durable;
+        self.need = CommitNeed::Now;
+    }
+
+    /// How urgent it is.
+    pub fn need(&self) -> CommitNeed {
+        self.need
+    }
+
+    /// Makes a record and its entry.
+    pub fn append(&mut self, log: LogId, seq: u64, label: Bytes, message: &Message) {
+        self.bytes += message.size_bytes();
+        self.ops.push(Op::Append { log, seq, span: 1, format: 0, label, record: message.pieces() });
+    }
+
+    /// Makes another entry for a record.
+    pub fn link(&mut self, log: LogId, seq: u64, from: (LogId, u64), label: Bytes) {
+        self.ops.push(Op::Link { log, seq, from_log: from.0, from_seq: from.1, label });
+    }
+
+    /// Removes entries together with what was put in before.
+    pub fn remove(&mut self, log: LogId, first: u64, last: u64) {
+        if let Some(Op::Remove { log: of, last: end, .. }) = self.ops.last_mut()
+            && *of == log
+            && *end + 1 == first
+        {
+            *end = last;
+            return;
+        }
+        self.ops.push(Op::Remove { log, first, last });
+    }
+
+    pub fn trim(&mut self, log: LogId, before: u64) {
+        self.ops.push(Op::Trim { log, before });
+    }
+
+    pub fn put(&mut self, key: Bytes, value: Bytes) {
+        self.ops.push(Op::Put { key, value });
+    }
+
+    pub fn delete(&mut self, key: Bytes) {
+        self.ops.push(Op::Delete { key });
+    }
+
+    /// Bytes of records in it.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many operations are in it by now.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty() && self.plain.is_empty() && self.need == CommitNeed::None
+    }
+
+    /// What follows are removals on which nothing before depends. Answers where they begin.
+    pub fn begin_plain(&mut self) -> usize {
+        let at = self.ops.len();
+        self.ops.append(&mut self.plain);
+        at
+    }
+
+    /// Takes over plain removals from a refused batch.
+    pub fn adopt(&mut self, ops: Vec<Op>) {
+        self.plain.extend(ops);
+    }
+}
+
+/// A batch that was taken and is not committed.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub id: CommitId,
+    /// Lanes that grew, and up to where.
+    pub grown: Vec<(Key<Queue>, u8, u64)>,
+    pub sessions: Vec<Key<Session>>,
+    bytes: usize,
+    /// From this operation on, the batch holds removals on which nothing in it depends.
+    plain_from: usize,
+}
+
+/// What is on its way to the store, and what has arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Commits {
+    in_flight: VecDeque<InFlight>,
+    committed: CommitId,
+    /// Batches that the store had no room for.
+    held: BTreeSet<CommitId>,
+    bytes: usize,
+}
+
+impl Commits {
+    /// Whether this batch has arrived.
+    pub fn has(&self, id: CommitId) -> bool {
+        id <= self.committed && !self.held.contains(&id)
+    }
+
+    /// Bytes on their way, the pending batch not included.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether the store has refused batches for want of space.
+    pub fn is_full(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Closes the pending batch: `into` gets its operations. `plain_from` and `upto` come from the engine.
+    pub fn close(
+        &mut self,
+        pending: &mut Pending,
+        plain_from: usize,
+        grown: Vec<(Key<Queue>, u8, u64)>,
+        into: &mut Batch,
+    ) -> CommitId {
+        into.clear();
+        std::mem::swap(&mut into.ops, &mut pending.ops);
+        into.level = std::mem::take(&mut pending.level);
+        pending.need = CommitNeed::None;
+        let bytes = std::mem::take(&mut pending.bytes);
+        self.bytes += bytes;
+        let id = pending.id;
+        pending.id = id.next();
+        let sessions = std::mem::take(&mut pending.sessions);
+        self.in_flight.push_back(InFlight { id, grown, sessions, bytes, plain_from });
+        id
+    }
+
+    /// Notes how far the store has come.
+    pub fn advance(&mut self, commit: CommitId) {
+        self.committed = self.committed.max(commit);
+    }
+
+    /// The next batch that has arrived, and all before it.
+    pub fn pop(&mut self) -> Option<InFlight> {
+        let front = self.in_flight.front()?;
+        if !self.has(front.id) {
+            return None;
+        }
+        let done = self.in_flight.pop_front()?;
+        self.bytes -= done.bytes;
+        Some(done)
+    }
+
+    /// Sessions whose answers wait for batches that have arrived behind a refused one.
+    pub fn overtaking(&self) -> Vec<Key<Session>> {
+        self.in_flight
+            .iter()
+            .filter(|batch| self.has(batch.id))
+            .flat_map(|batch| batch.sessions.iter().copied())
+            .collect()
+    }
+
+    /// The store has refused this batch. Answers where its plain removals begin, and whose answers wait for it.
+    pub fn hold(&mut self, id: CommitId) -> Option<(usize, Vec<Key<Session>>)> {
+        let batch = self.in_flight.iter_mut().find(|batch| batch.id == id)?;
+        self.held.insert(id);
+        Some((std::mem::replace(&mut batch.plain_from, usize::MAX), batch.sessions.clone()))
+    }
+
+    /// The store has taken the batches that it had refused; they count with the next `advance`.
+    pub fn release(&mut self) {
+        if let Some(first) = self.held.pop_first() {
+            self.held.clear();
+            self.committed = self.committed.min(CommitId(first.0.saturating_sub(1)));
+        }
+    }
+}

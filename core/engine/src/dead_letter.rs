@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Messages that cannot be processed: moved, with where they come from and why, to the queue that policy names.
+//!
+//! A move is a link and a removal in one batch: the record is never copied, and never in two places or none.
+
+use crate::config::DeadLetter;
+use crate::engine::Engine;
+use crate::output::CommitNeed;
+use crate::queue::entry::{Entry, Place};
+use crate::queue::{Origin, Queue, Traits};
+use crate::slab::Key;
+use bytes::Bytes;
+use sabir_model::store::TEMPORARY;
+use sabir_model::verb::Refusal;
+use sabir_model::{Destination, DestinationKind, fields};
+
+/// A dead letter that fails again stays where it is, and is put off for at least so long.
+const DEAD_LETTER_DELAY_MS: u64 = 1_000;
+
+/// Why a message is a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause<'a> {
+    /// A consumer has said so.
+    Rejected(&'a str),
+    /// It was delivered in vain too often.
+    TooManyAttempts,
+    /// Its time was over.
+    Expired,
+}
+
+impl Cause<'_> {
+    fn text(&self, attempts: u32) -> String {
+        match self {
+            Cause::Rejected("") => "rejected".to_owned(),
+            Cause::Rejected(reason) => format!("rejected: {}", clipped(reason, 512)),
+            Cause::TooManyAttempts => format!("delivered {attempts} times without being accepted"),
+            Cause::Expired => "expired".to_owned(),
+        }
+    }
+}
+
+/// At most `max` bytes of a text.
+fn clipped(text: &str, max: usize) -> &str {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// The label of a dead letter.
+fn label(origin: &Destination, cause: &str) -> Bytes {
+    let mut label = Vec::new();
+    fields::put(&mut label, fields::LABEL_ORIGIN, origin.to_string().as_bytes());
+    fields::put(&mut label, fields::LABEL_CAUSE, cause.as_bytes());
+    label.into()
+}
+
+impl Engine {
+    /// Moves an entry in flight to the dead letters, or removes it, by policy.
+    pub(crate) fn dead_letter(&mut self, key: Key<Queue>, priority: u8, entry: Entry, cause: &Cause<'_>) {
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        let policy = queue.policy.clone();
+        let persistent = entry.place == Place::Durable
+            || entry.message.as_ref().is_some_and(|message| message.head().persistent());
+        let expired = *cause == Cause::Expired;
+        let wanted =
+            (persistent || policy.dead_letter_non_persistent) && (!expired || policy.dead_letter_expired);
+        let name = match &policy.dead_letter {
+            DeadLetter::Discard => None,
+            DeadLetter::Shared(name) => Some(name.clone()),
+            DeadLetter::Individual(prefix) => Some(format!("{prefix}{}", queue.name)),
+        };
+        let is_dead_already = queue.kind == DestinationKind::Queue
+            && match &policy.dead_letter {
+                DeadLetter::Individual(prefix) => queue.name.starts_with(prefix.as_str()),
+                _ => name.as_deref() == Some(&*queue.name),
+            };
+        if expired {
+            self.counters.expired += 1;
+        }
+        if is_dead_already && !expired {
+            // Nothing removes a dead letter but an accept.
+            let delay = policy.redelivery_delay(entry.attempts).max(DEAD_LETTER_DELAY_MS);
+            return self.delay_entry(key, priority, entry, delay);
+        }
+        let target = match name {
+            Some(name) if wanted && !is_dead_already => self.dead_letter_queue(key, &name).ok(),
+            _ => None,
+        };
+        let Some(target) = target else {
+            if let Some(queue) = self.queues.get_mut(key) {
+                queue.finish(key, priority, &entry, &mut self.pending, &mut self.memory);
+            }
+            return self.collect_queue(key);
+        };
+        self.counters.dead_lettered += 1;
+        self.move_dead(key, target, priority, entry, cause);
+        self.schedule(target);
+        self.collect_queue(key);
+    }
+
+    /// The queue for dead letters, made if need be, whatever policy says of making queues.
+    fn dead_letter_queue(&mut self, from: Key<Queue>, name: &str) -> Result<Key<Queue>, Refusal> {
+        let Some(host) = self.queues.get(from).map(|queue| queue.host) else {
+            return Err(self.state_refusal());
+        };
+        let found = self.routing.hosts.get(host).and_then(|host| host.queues.get(name)).copied();
+        if let Some(queue) = found {
+            return Ok(queue);
+        }
+        let destination = Destination { kind: DestinationKind::Queue, name: name.into() };
+        let traits = Traits { durable: true, ..Traits::default() };
+        self.make_queue_beyond_limits(host, destination, traits)
+    }
+
+    fn move_dead(
+        &mut self,
+        key: Key<Queue>,
+        target: Key<Queue>,
+        priority: u8,
+        entry: Entry,
+        cause: &Cause<'_>,
+    ) {
+        let Some(queue) = self.queues.get(key) else { return };
+        let Some(source_log) = queue.find_lane(priority).map(|at| queue.lanes[at].log) else { return };
+        let label = label(&queue.destination(), &cause.text(entry.attempts));
+        let Some(dead) = self.queues.get_mut(target) else { return };
+        let mut body_at =
+            (entry.place == Place::Durable && dead.traits.durable).then_some((source_log, entry.seq));
+        match (&entry.message, body_at) {
+            (Some(message), _) => {
+                let origin = Origin { label, attempts: 0 };
+                dead.admit(target, message, &origin, &mut body_at, &mut self.pending, &mut self.memory);
+            }
+            (None, Some(from)) => {
+                let at = dead.lane(priority);
+                let seq = dead.admit_stored(target, at, entry.size, Place::Durable, &mut self.pending);
+                self.pending.link(dead.lanes[at].log, seq, from, label);
+                self.pending.want_durable();
+            }
+            // Queues for dead letters are durable, so this one is not persistent and lies in the temporary log.
+            (None, None) => {
+                let at = dead.lane(priority);
+                let seq = dead.admit_stored(target, at, entry.size, Place::Temporary, &mut self.pending);
+                let from = (source_log | TEMPORARY, entry.seq);
+                self.pending.link(dead.lanes[at].log | TEMPORARY, seq, from, label);
+                self.pending.want(CommitNeed::Now);
+            }
+        }
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.finish_now(priority, &entry, &mut self.pending, &mut self.memory);
+        }
+    }
+}

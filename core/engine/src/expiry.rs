@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Looking for messages whose time is over, where nobody consumes them.
+//!
+//! Every lane knows the earliest expiration that it may hold. A sweep walks over the store's heads of such a lane in
+//! bounded steps, and over what is in memory. What is being delivered is checked by the dispatch.
+
+use crate::dead_letter::Cause;
+use crate::engine::Engine;
+use crate::output::Outputs;
+use crate::queue::Queue;
+use crate::queue::entry::{Entry, Place, boxed};
+use crate::queue::paging::merge;
+use crate::queue::view::PLAIN;
+use crate::reads::{Answered, Purpose};
+use crate::slab::Key;
+use sabir_model::Head;
+use sabir_model::message::FIXED_HEAD_BYTES;
+use sabir_model::store::{Read, TEMPORARY, Want};
+
+impl Engine {
+    /// Begins a sweep, if its time has come.
+    pub(crate) fn sweep(&mut self, out: &mut Outputs) {
+        if self.now.monotonic_ms < self.next_sweep_ms {
+            return;
+        }
+        self.next_sweep_ms =
+            self.now.monotonic_ms.saturating_add(self.config.limits.sweep_interval_ms.max(1));
+        if !self.expiring {
+            return;
+        }
+        self.expiring = false;
+        for key in self.queues.keys() {
+            let Some(queue) = self.queues.get(key) else { continue };
+            let due: Vec<(usize, u8)> = queue
+                .lanes
+                .iter()
+                .enumerate()
+                .filter(|(_, lane)| lane.earliest_expiry_ms <= self.now.unix_ms)
+                .map(|(at, lane)| (at, lane.priority))
+                .collect();
+            for (at, priority) in due {
+                self.sweep_memory(key, at);
+                self.sweep_store(key, priority, out);
+            }
+            self.expiring |= self
+                .queues
+                .get(key)
+                .is_some_and(|queue| queue.lanes.iter().any(|lane| lane.earliest_expiry_ms != i64::MAX));
+        }
+    }
+
+    /// Looks through what a lane has in memory.
+    fn sweep_memory(&mut self, key: Key<Queue>, at: usize) {
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        let now = self.now;
+        let mut expired: Vec<Entry> = Vec::new();
+        let ready: Vec<u64> = queue.views[PLAIN].feeds[at]
+            .ready
+            .iter()
+            .filter(|entry| entry.expired(now))
+            .map(|entry| entry.seq)
+            .collect();
+        for seq in ready {
+            if let Some(entry) = queue.views[PLAIN].feeds[at].take(seq) {
+                queue.lanes[at].ready.remove(seq);
+                expired.push(entry);
+            }
+        }
+        let released: Vec<u64> = queue.lanes[at]
+            .released
+            .values()
+            .filter(|entry| entry.expired(now))
+            .map(|entry| entry.seq)
+            .collect();
+        expired.extend(released.iter().filter_map(|seq| queue.lanes[at].released.remove(seq)));
+        let priority = queue.lanes[at].priority;
+        for mut entry in expired {
+            if let Some(queue) = self.queues.get_mut(key) {
+                queue.depart(key, at, &mut entry, &mut self.pending, &mut self.memory);
+            }
+            self.dead_letter(key, priority, entry, &Cause::Expired);
+        }
+    }
+
+    /// Reads the next heads of a lane.
+    fn sweep_store(&mut self, key: Key<Queue>, priority: u8, out: &mut Outputs) {
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        let Some(at) = queue.find_lane(priority) else { return };
+        let in_memory_to = queue.views[PLAIN].feeds[at].next;
+        let lane = &mut queue.lanes[at];
+        if lane.sweep_reading {
+            return;
+        }
+        let from = lane.sweep_next.max(in_memory_to);
+        let Some(from) = lane.ready.next_from(from).filter(|from| *from < lane.committed) else {
+            // Round again; what was seen meanwhile is the new earliest.
+            lane.sweep_next = 0;
+            lane.earliest_expiry_ms = std::mem::replace(&mut lane.sweep_earliest_ms, i64::MAX);
+            let memory_earliest = queue.views[PLAIN].feeds[at]
+                .ready
+                .iter()
+                .chain(&queue.lanes[at].recent)
+                .chain(queue.lanes[at].released.values())
+                .filter_map(|entry| entry.message.as_ref())
+                .map(|message| message.head().expiration_ms())
+                .filter(|expiration| *expiration != 0)
+                .min();
+            let lane = &mut queue.lanes[at];
+            lane.earliest_expiry_ms = lane.earliest_expiry_ms.min(memory_earliest.unwrap_or(i64::MAX));
+            return;
+        };
+        lane.sweep_reading = true;
+        let temporary = lane.temporary_count > 0 && from <= lane.temporary_last;
+        let log = if queue.traits.durable { lane.log } else { lane.log | TEMPORARY };
+        // A lane with both kinds is swept in its temporary part by the dispatch alone.
+        if !queue.traits.durable && !temporary {
+            lane.sweep_reading = false;
+            return;
+        }
+        let read = Read {
+            log,
+            from,
+            last: lane.committed - 1,
+            max_records: self.config.limits.sweep_records,
+            max_bytes: 0,
+            want: Want::Head { len: FIXED_HEAD_BYTES as u64 },
+        };
+        self.reads.single(read, Purpose::Sweep { queue: key, priority }, out);
+    }
+
+    /// Heads have come.
+    pub(crate) fn swept(&mut self, key: Key<Queue>, priority: u8, answered: Answered) {
+        let now_ms = self.now.unix_ms;
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        let Some(at) = queue.find_lane(priority) else { return };
+        let page = answered.page;
+        let merged = merge(&page, answered.parts);
+        let nothing = merged.records.is_empty();
+        let place = if page.durable { Place::Durable } else { Place::Temporary };
+        let lane = &mut queue.lanes[at];
+        lane.sweep_reading = false;
+        lane.sweep_next = if nothing { page.last + 1 } else { merged.complete_below };
+        let mut expired = Vec::new();
+        for (_, record) in merged.records {
+            let Some(expiration_ms) = expiration_of(&record.data) else { continue };
+            if expiration_ms == 0 || !record.label.is_empty() {
+                continue;
+            }
+            if expiration_ms > now_ms {
+                lane.sweep_earliest_ms = lane.sweep_earliest_ms.min(expiration_ms);
+            } else if lane.ready.remove(record.seq) {
+                let attempts = lane.attempts.get(&record.seq).copied();
+                expired.push(Entry {
+                    seq: record.seq,
+                    message: None,
+                    label: boxed(record.label),
+                    size: u32::try_from(record.total_len).unwrap_or(u32::MAX),
+                    attempts: attempts.unwrap_or(0),
+                    place,
+                    redelivered: false,
+                    counted: attempts.is_some(),
+                });
+            }
+        }
+        for entry in expired {
+            if let Some(queue) = self.queues.get_mut(key) {
+                queue.in_flight += 1;
+            }
+            self.dead_letter(key, priority, entry, &Cause::Expired);
+        }
+    }
+}
+
+/// The expiration in the fixed part of a head, of which more need not be there.
+fn expiration_of(head: &[u8]) -> Option<i64> {
+    if let Some(head) = Head::trusted(head) {
+        return Some(head.expiration_ms());
+    }
+    Some(i64::from_le_bytes(head.get(24..32)?.try_into().ok()?))
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Publishes that wait for room: at a full queue, or because too much is on its way to the store.
+//!
+//! They wait in the order of their coming, also when their session has gone: what was taken in is not dropped. A
+//! session with too many of them is no longer read from.
+
+use crate::commit::CommitId;
+use crate::engine::{Engine, State};
+use crate::output::{FlowChange, Outputs};
+use crate::queue::Queue;
+use crate::routing::VirtualHost;
+use crate::session::{Kind, Session, Ticket};
+use crate::slab::Key;
+use sabir_model::verb::{Answer, Reason, Refusal};
+use sabir_model::{Destination, Message};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// A publish that waits.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub session: Key<Session>,
+    /// Its client id, for subscriptions that want no messages of their own.
+    pub client_id: Option<String>,
+    pub host: Key<VirtualHost>,
+    /// Its place in the session's line, if an answer is wanted.
+    pub ticket: Option<Ticket>,
+    /// Of the request.
+    pub token: u64,
+    pub destinations: Arc<[Destination]>,
+    pub message: Message,
+}
+
+/// Where publishes wait.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// Those that wait for the store.
+    pub at_store: VecDeque<Parked>,
+    /// Queues at which some wait.
+    pub at_queues: BTreeSet<Key<Queue>>,
+}
+
+/// Where a publish has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// Too much is on its way to the store, or the store is full.
+    Store,
+    /// This queue is full.
+    Queue(Key<Queue>),
+}
+
+impl Engine {
+    /// Whether nothing may be added for the store now.
+    pub(crate) fn store_is_busy(&self) -> bool {
+        self.commits.is_full()
+            || self.commits.bytes() + self.pending.bytes() > self.config.limits.uncommitted_bytes
+    }
+
+    /// Lets a publish wait.
+    pub(crate) fn park(&mut self, parked: Parked, obstacle: Obstacle, out: &mut Outputs) {
+        let bytes = parked.message.size_bytes();
+        let key = parked.session;
+        let reason = match obstacle {
+            Obstacle::Store if self.commits.is_full() => "the store is full".to_owned(),
+            Obstacle::Store => "too much is on its way to the store (limits.uncommitted_bytes)".to_owned(),
+            Obstacle::Queue(queue) => self
+                .queues
+                .get(queue)
+                .map_or_else(String::new, |queue| format!("{} is full", queue.destination())),
+        };
+        match obstacle {
+            Obstacle::Store => self.flow.at_store.push_back(parked),
+            Obstacle::Queue(at) => {
+                if let Some(queue) = self.queues.get_mut(at) {
+                    queue.parked.push_back(parked);
+                    self.flow.at_queues.insert(at);
+                }
+            }
+        }
+        self.counters.parked += 1;
+        let limits = &self.config.limits;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.parked += 1;
+        session.parked_bytes += bytes;
+        let pause = session.parked >= limits.max_parked_per_session
+            || session.parked_bytes >= limits.max_parked_bytes_per_session;
+        if session.parked == 1 || (pause && !session.paused) {
+            session.paused = pause;
+            out.flow.push((session.id, FlowChange { parked: true, pause_reading: pause, reason }));
+        }
+    }
+
+    /// A publish waits no longer: its session is told.
+    fn unparked(&mut self, parked: &Parked, out: &mut Outputs) {
+        self.counters.parked -= 1;
+        let limits = &self.config.limits;
+        let Some(session) = self.sessions.get_mut(parked.session) else { return };
+        session.parked -= 1;
+        session.parked_bytes -= parked.message.size_bytes();
+        let relieved = session.parked < limits.max_parked_per_session / 2 + 1
+            && session.parked_bytes < limits.max_parked_bytes_per_session / 2 + 1;
+        if session.parked == 0 || (session.paused && relieved) {
+            session.paused = false;
+            let reason =
+                if session.parked == 0 { String::new() } else { "some publishes still wait".to_owned() };
+            let change = FlowChange { parked: session.parked > 0, pause_reading: false, reason };
+            out.flow.push((session.id, change));
+        }
+    }
+
+    /// Lets go on what has room now. True: something did.
+    pub(crate) fn unpark(&mut self, out: &mut Outputs) -> bool {
+        let mut moved = false;
+        while !self.flow.at_store.is_empty() && !self.store_is_busy() {
+            let Some(parked) = self.flow.at_store.pop_front() else { break };
+            moved |= self.retry(parked, true, out);
+        }
+        if self.flow.at_queues.is_empty() || self.store_is_busy() {
+            return moved;
+        }
+        let queues: Vec<Key<Queue>> = self.flow.at_queues.iter().copied().collect();
+        for key in queues {
+            while let Some(queue) = self.queues.get_mut(key)
+                && let Some(first) = queue.parked.front()
+                && !queue.is_full(first.message.size_bytes() as u64)
+            {
+                let Some(parked) = queue.parked.pop_front() else { break };
+                moved |= self.retry(parked, false, out);
+                if self.store_is_busy() {
+                    return moved;
+                }
+            }
+            if self.queues.get(key).is_none_or(|queue| queue.parked.is_empty()) {
+                self.flow.at_queues.remove(&key);
+            }
+        }
+        moved
+    }
+
+    /// Tries a parked publish again. It may have to wait somewhere else.
+    fn retry(&mut self, parked: Parked, from_store: bool, out: &mut Outputs) -> bool {
+        if matches!(self.state, State::Failed(_)) {
+            self.conclude(parked, Err(self.state_refusal()), out);
+            return false;
+        }
+        let mut routes = std::mem::take(&mut self.scratch);
+        routes.clear();
+        let routed = self.resolve(parked.host, &parked.destinations, &parked, &mut routes);
+        let result = match routed {
+            Err(refusal) => Err(refusal),
+            Ok(()) => match self.obstacle(&routes, &parked.message, from_store) {
+                Some(Ok(Obstacle::Queue(at))) => {
+                    self.scratch = routes;
+                    if let Some(queue) = self.queues.get_mut(at) {
+                        // It was first before, and still is at this queue if it comes from there.
+                        queue.parked.push_back(parked);
+                        self.flow.at_queues.insert(at);
+                    }
+                    return true;
+                }
+                Some(Err(refusal)) => Err(refusal),
+                _ => Ok(self.apply(parked.host, &parked.destinations, &parked.message, &routes)),
+            },
+        };
+        self.scratch = routes;
+        self.conclude(parked, result, out);
+        true
+    }
+
+    /// Answers a parked publish.
+    pub(crate) fn conclude(
+        &mut self,
+        parked: Parked,
+        result: Result<Option<CommitId>, Refusal>,
+        out: &mut Outputs,
+    ) {
+        self.unparked(&parked, out);
+        let Some(session) = self.sessions.get_mut(parked.session) else { return };
+        let (need, answer) = match result {
+            Ok(need) => (need, Answer::Done),
+            Err(refusal) => (None, Answer::Refused(Box::new(refusal))),
+        };
+        let Some(ticket) = parked.ticket else {
+            if matches!(answer, Answer::Refused(_)) {
+                self.answer(parked.session, parked.token, None, answer, Kind::Publish, out);
+            }
+            return;
+        };
+        let need = need.unwrap_or(CommitId(0));
+        session.line.unpark(ticket, need, answer);
+        if session.noted != self.pending.id {
+            session.noted = self.pending.id;
+            self.pending.sessions.push(parked.session);
+        }
+        session.line.flush(session.id, &self.commits, out);
+    }
+
+    /// Why nothing can be done any more.
+    pub(crate) fn state_refusal(&self) -> Refusal {
+        match &self.state {
+            State::Failed(text) => {
+                Refusal { reason: Reason::Store, text: format!("the store has failed: {text}"), fatal: true }
+            }
+            _ => Refusal::new(Reason::Stopping, "the broker is stopping"),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One message in one queue.
+
+use bytes::Bytes;
+use sabir_model::Now;
+use sabir_model::message::Message;
+
+/// What an entry costs beside its message, in bytes: its places in the engine's structures.
+const OVERHEAD_BYTES: usize = 160;
+
+/// Where the record of an entry lies, besides perhaps in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nowhere else.
+    Memory,
+    /// In the lane's temporary log.
+    Temporary,
+    /// In the lane's log.
+    Durable,
+}
+
+/// A message in a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub seq: u64,
+    /// `None`: it lies in the store only.
+    pub message: Option<Message>,
+    /// What belongs to this entry alone: origin and cause of a dead letter.
+    pub label: Option<Box<Bytes>>,
+    pub size: u32,
+    /// How often it was delivered in vain.
+    pub attempts: u32,
+    pub place: Place,
+    pub redelivered: bool,
+    /// Its attempts are written down under a key.
+    pub counted: bool,
+}
+
+impl Entry {
+    /// Bytes of memory that it is charged with while its message is there.
+    pub fn cost(&self) -> usize {
+        cost(self.size)
+    }
+
+    /// Whether it has outlived its expiration. A dead letter never does.
+    pub fn expired(&self, now: Now) -> bool {
+        let Some(message) = &self.message else { return false };
+        let expiration_ms = message.head().expiration_ms();
+        expiration_ms != 0 && expiration_ms <= now.unix_ms && self.label.is_none()
+    }
+
+    /// The label, empty mostly.
+    pub fn label(&self) -> Bytes {
+        self.label.as_ref().map_or_else(Bytes::new, |label| (**label).clone())
+    }
+}
+
+/// Bytes of memory that an entry of this size is charged with.
+pub(crate) fn cost(size: u32) -> usize {
+    size as usize + OVERHEAD_BYTES
+}
+
+/// The label in the form that entries keep.
+pub(crate) fn boxed(label: Bytes) -> Option<Box<Bytes>> {
+    if label.is_empty() { None } else { Some(Box::new(label)) }
+}
