@@ -5,6 +5,7 @@ use crate::awaited::Awaited;
 use crate::batch::fatal;
 use crate::policy::{Authentication, Operation, Policy, Principal};
 use sabir_model::Destination;
+use sabir_model::message::{Field, Head};
 use sabir_model::verb::{Attach, Bind, Declare, Delete, Query, Reason, Refusal, Reply, Request, Subscribe};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -158,12 +159,8 @@ impl Decisions {
         self.producers.remove(&id);
     }
 
-    /// `sender` is who the message says has sent it.
-    pub(super) fn publish(&mut self, producer: u64, sender: Option<&[u8]>) -> Result<(), Refusal> {
-        if let Some(sender) = sender
-            && self.authenticated
-            && self.principal.user.as_deref().map(str::as_bytes) != Some(sender)
-        {
+    pub(super) fn publish(&mut self, producer: u64, head: &Head<'_>) -> Result<(), Refusal> {
+        if self.authenticated && self.is_forged(head) {
             let text = format!("{} may not send a message in another's name", self.principal.name());
             return Err(Refusal::new(Reason::Forbidden, text));
         }
@@ -179,6 +176,12 @@ impl Decisions {
             self.last_producer = Some(producer);
         }
         allowed
+    }
+
+    /// Whether the message says that somebody else has sent it.
+    fn is_forged(&self, head: &Head<'_>) -> bool {
+        let user = self.principal.user.as_deref().map(str::as_bytes);
+        head.fields().any(|(tag, value)| tag == Field::User as u8 && Some(value) != user)
     }
 
     pub(super) fn subscribe(

@@ -4,7 +4,6 @@
 use super::decisions::Decisions;
 use crate::batch::{Admission, Admissions, Batch, Login, Outbound, Outgoing, Session, Stack};
 use crate::policy::{Policy, PolicyView, SharedPolicy};
-use sabir_model::message::Field;
 use sabir_model::verb::{Refusal, Request, Verb};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -59,10 +58,7 @@ fn check(
     request: &Request,
 ) -> Result<(), Refusal> {
     match &request.verb {
-        Verb::Publish(message) => {
-            let sender = message.head().field(Field::User);
-            decisions.publish(request.id, sender)
-        }
+        Verb::Publish(message) => decisions.publish(request.id, &message.head()),
         Verb::Settle(_) | Verb::Credit { .. } | Verb::Transact(_) => Ok(()),
         Verb::Disconnect => {
             session.is_over = true;
