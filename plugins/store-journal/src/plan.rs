@@ -120,7 +120,7 @@ impl Shared {
         let has_links = ops.iter().any(|op| matches!(op, OpRef::Link { .. }));
         let mut made: HashMap<(u64, u64), Origin<'a>> = HashMap::new();
         writer.next_seqs.clear();
-        let mut last = (u64::MAX, 0);
+        let mut last = None;
         for op in ops.iter() {
             match op {
                 OpRef::Append { log, seq, span, format, label, record } => {
@@ -160,12 +160,11 @@ impl Shared {
                             let origin =
                                 Origin::Append { log, seq: first, record, span: span.max(1), format };
                             made.insert((log, first), origin);
+                            let next = self.next_seq(writer, &mut last, log);
+                            last = Some((log, next.max(to.saturating_add(1)).max(first + span.max(1))));
                         }
                         None => plan.add(Class::of(log), 0),
                     }
-                    let next = self.next_seq(writer, &mut last, log).max(to.saturating_add(1));
-                    writer.next_seqs.insert(log, next);
-                    last = (log, next);
                 }
                 OpRef::Put { key, value } => {
                     check_key(key)?;
@@ -190,18 +189,26 @@ impl Shared {
         Ok(plan)
     }
 
-    fn next_seq(&self, writer: &Writer, last: &mut (u64, u64), log: u64) -> u64 {
-        if last.0 != log {
-            let next = writer.next_seqs.get(&log).copied();
-            *last = (log, next.unwrap_or_else(|| self.state().index.next_seq(log)));
+    // One more than the highest number of a log, as the operations so far leave it. The log at hand is in `last`, the
+    // others in the map, because mostly one log follows itself.
+    fn next_seq(&self, writer: &mut Writer, last: &mut Option<(u64, u64)>, log: u64) -> u64 {
+        match *last {
+            Some((current, next)) if current == log => return next,
+            Some((other, next)) => {
+                writer.next_seqs.insert(other, next);
+            }
+            None => {}
         }
-        last.1
+        let known = writer.next_seqs.get(&log).copied();
+        let next = known.unwrap_or_else(|| self.state().index.next_seq(log));
+        *last = Some((log, next));
+        next
     }
 
     fn check_entry(
         &self,
         writer: &mut Writer,
-        last: &mut (u64, u64),
+        last: &mut Option<(u64, u64)>,
         log: u64,
         seq: u64,
         span: u64,
@@ -214,8 +221,6 @@ impl Shared {
                 label.len()
             ));
         }
-        let same = last.0 == log;
-        let before = *last;
         let next = self.next_seq(writer, last, log);
         if seq < next {
             return refuse(format!(
@@ -223,10 +228,7 @@ impl Shared {
                 next - 1
             ));
         }
-        if !same && before.0 != u64::MAX {
-            writer.next_seqs.insert(before.0, before.1);
-        }
-        *last = (log, seq + span);
+        *last = Some((log, seq + span));
         Ok(())
     }
 

@@ -228,22 +228,22 @@ impl Index {
 }
 
 impl Log {
-    // Cuts the extent that spans `seq` in two, so that another can be put between. No entry at `seq` exists.
+    // Cuts the extent that spans `seq` in two, so that another can be put between. No entry at `seq` exists, though
+    // it may be the first place of an extent.
     fn make_room(&mut self, seq: u64) {
-        let Some((first, extent)) = self.extents.range_mut(..seq).next_back() else {
+        let Some((first, extent)) = self.extents.range_mut(..=seq).next_back() else {
             return;
         };
         let (first, at) = (*first, seq - *first);
         if at >= u64::from(extent.width) {
             return;
         }
-        let right = extent.split_off(at as u32);
+        let mut right = extent.split_off(at as u32);
         if extent.live == 0 {
             self.extents.remove(&first);
         }
+        // The first place is that of `seq`, which has no entry: the right half begins after it.
         if let Some(place) = right.next(0) {
-            // The first place is that of `seq`, which has no entry: the right half begins after it.
-            let mut right = right;
             let right = right.split_off(place as u32);
             self.extents.insert(seq + place, right);
         }

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Power cuts, kills and failures at every operation of a run: nothing synced is lost, batches are there whole and
+//! in order, and the journal starts every time.
+
+mod model;
+
+use model::{Model, Ran, count, open, run, small};
+use sabir_sdk::ErrorCode;
+use sabir_sdk::store::Store;
+use sabir_store_journal::Options;
+use sabir_testkit::disk::{Dice, Faults, SimDisk};
+
+const BATCHES: usize = 120;
+
+// What stood before, and what this run added, up to what the store says that it has.
+fn expected(before: &Model, ran: &Ran, reached: u64) -> Model {
+    let mut model = before.reopened();
+    let more = (reached - before.batches) as usize;
+    ran.batches.iter().take(more).for_each(|batch| model.apply(batch));
+    model.reopened()
+}
+
+fn check(disk: &SimDisk, options: &Options, before: &Model, ran: &Ran) -> Result<Model, String> {
+    let store = open(disk, options).map_err(|error| format!("it does not start: {error:?}"))?;
+    let reached = count(&store);
+    let floor = before.batches + ran.durable as u64;
+    if reached < floor || reached > before.batches + ran.batches.len() as u64 {
+        return Err(format!("{reached} batches are there, {floor} were durable"));
+    }
+    let model = expected(before, ran, reached);
+    model.compare(&store)?;
+    let (found, wanted) = (store.summaries(), model.summaries());
+    if found != wanted {
+        return Err(format!("summaries {found:?}, expected {wanted:?}"));
+    }
+    Ok(model)
+}
+
+// A first life that ends by a power cut, so that the second begins with something.
+fn first_life(seed: u64, options: &Options) -> (SimDisk, Model) {
+    let disk = SimDisk::new();
+    let mut model = Model::default();
+    let store = open(&disk, options).unwrap();
+    let ran = run(&store, &mut model, 60, &mut Dice::new(seed));
+    assert_eq!(ran.error, None);
+    drop(store);
+    disk.power_cut(&mut Dice::new(seed));
+    let model = check(&disk, options, &Model::default(), &ran).unwrap();
+    (disk.copy(), model)
+}
+
+fn second_life(disk: &SimDisk, options: &Options, before: &Model, seed: u64) -> Ran {
+    let mut model = before.clone();
+    match open(disk, options) {
+        Ok(store) => run(&store, &mut model, BATCHES, &mut Dice::new(seed)),
+        Err(error) => Ran { batches: Vec::new(), durable: 0, error: Some(error) },
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_operation_loses_nothing_synced_and_tears_no_batch() {
+    let options = small();
+    let (first, before) = first_life(7, &options);
+    let disk = first.copy();
+    let ran = second_life(&disk, &options, &before, 11);
+    assert_eq!(ran.error, None);
+    let operations = disk.operations().all;
+    assert!(operations > 300, "{operations}");
+    for at in 1..=operations {
+        let disk = first.copy();
+        disk.set_faults(Faults { power_at: Some(at), ..Faults::default() });
+        let ran = second_life(&disk, &options, &before, 11);
+        assert!(ran.error.is_some(), "operation {at}");
+        let mut dice = Dice::new(at);
+        disk.power_cut(&mut dice);
+        // Recovery is interrupted too, some times, and the last one goes through.
+        while dice.chance(50) {
+            disk.set_faults(Faults { power_at: Some(1 + dice.below(12)), ..Faults::default() });
+            let _ = open(&disk, &options);
+            disk.power_cut(&mut dice);
+        }
+        let model =
+            check(&disk, &options, &before, &ran).unwrap_or_else(|text| panic!("operation {at}: {text}"));
+        // And goes on as if nothing had happened.
+        let mut after = model.clone();
+        let store = open(&disk, &options).unwrap();
+        let more = run(&store, &mut after, 10, &mut dice);
+        assert_eq!(more.error, None, "operation {at}");
+        after.compare(&store).unwrap_or_else(|text| panic!("operation {at}, later: {text}"));
+        store.close().unwrap();
+        check(&disk, &options, &after, &Ran { batches: Vec::new(), durable: 0, error: None })
+            .unwrap_or_else(|text| panic!("operation {at}, after closing: {text}"));
+    }
+}
+
+#[test]
+fn many_seeds_of_power_cuts_lose_nothing() {
+    for seed in 100..160 {
+        let options = Options { checkpoint_bytes: 8 << 10 << (seed % 4), ..small() };
+        let (disk, before) = first_life(seed, &options);
+        let mut dice = Dice::new(seed);
+        disk.set_faults(Faults { power_at: Some(1 + dice.below(400)), ..Faults::default() });
+        let ran = second_life(&disk, &options, &before, seed + 1);
+        disk.power_cut(&mut dice);
+        check(&disk, &options, &before, &ran).unwrap_or_else(|text| panic!("seed {seed}: {text}"));
+    }
+}
+
+#[test]
+fn a_kill_loses_nothing_that_was_synced() {
+    let options = small();
+    let (first, before) = first_life(21, &options);
+    for at in (1..300).step_by(7) {
+        let disk = first.copy();
+        disk.set_faults(Faults { power_at: Some(at), ..Faults::default() });
+        let ran = second_life(&disk, &options, &before, 22);
+        disk.kill();
+        check(&disk, &options, &before, &ran).unwrap_or_else(|text| panic!("operation {at}: {text}"));
+    }
+}
+
+#[test]
+fn after_a_failed_write_or_sync_nothing_is_confirmed_any_more_and_a_restart_recovers() {
+    let options = small();
+    let (first, before) = first_life(31, &options);
+    let faults = |at: u64| {
+        [
+            Faults { write_fails: Some(at), ..Faults::default() },
+            Faults { sync_fails: Some(at), ..Faults::default() },
+        ]
+    };
+    for fault in (1..80).flat_map(faults) {
+        let disk = first.copy();
+        disk.set_faults(fault);
+        let mut model = before.clone();
+        let Ok(store) = open(&disk, &options) else {
+            disk.power_cut(&mut Dice::new(1));
+            check(&disk, &options, &before, &Ran { batches: Vec::new(), durable: 0, error: None }).unwrap();
+            continue;
+        };
+        let ran = run(&store, &mut model, BATCHES, &mut Dice::new(32));
+        let error = ran.error.clone().unwrap_or_else(|| panic!("{fault:?} was not noticed"));
+        assert_eq!(error.code, ErrorCode::Io, "{fault:?}");
+        // The disk would take it now; the journal does not try.
+        let batch = before.next_batch(&mut Dice::new(33));
+        assert_eq!(model::submit(&store, &batch).unwrap_err().code, ErrorCode::Io, "{fault:?}");
+        assert_eq!(store.sync(1).unwrap_err().code, ErrorCode::Io, "{fault:?}");
+        assert!(store.close().is_err());
+        disk.power_cut(&mut Dice::new(34));
+        check(&disk, &options, &before, &ran).unwrap_or_else(|text| panic!("{fault:?}: {text}"));
+    }
+}
+
+#[test]
+fn recovery_comes_to_the_same_with_the_checkpoint_and_without() {
+    for seed in 40..50 {
+        let options = small();
+        let (disk, _) = first_life(seed, &options);
+        let with = open(&disk.copy(), &options).unwrap();
+        let without = disk.copy();
+        without.lose("checkpoint");
+        let without = open(&without, &options).unwrap();
+        assert!(!without.report().by_pointer);
+        assert_eq!(with.summaries(), without.summaries(), "seed {seed}");
+        assert_eq!(count(&with), count(&without), "seed {seed}");
+    }
+}
