@@ -38,12 +38,20 @@ pub struct Options {
     pub arguments: Vec<String>,
     /// Configuration by environment.
     pub environment: Vec<(String, String)>,
+    /// Room for data in MiB: the data folder is then a small disk of its own, that is gone with the broker.
+    pub disk_mib: Option<u32>,
 }
 
 impl Options {
     /// A broker with its data in `data`.
     pub fn new(data: &Path) -> Options {
-        Options { data: data.to_owned(), plugins: plugins(), arguments: Vec::new(), environment: Vec::new() }
+        Options {
+            data: data.to_owned(),
+            plugins: plugins(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            disk_mib: None,
+        }
     }
 
     /// The same with a setting, as `limits.max_connections`.
@@ -53,10 +61,24 @@ impl Options {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(program());
+        let mut command =
+            self.disk_mib.map_or_else(|| Command::new(program()), |size| self.on_small_disk(size));
         command.arg("run").arg("--plugins").arg(&self.plugins).arg("--data").arg(&self.data);
         command.args(["--listen", "tcp://127.0.0.1:0"]).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
+        command
+    }
+
+    /// The program with a small file system mounted on its data folder, seen by itself alone.
+    fn on_small_disk(&self, size_mib: u32) -> Command {
+        std::fs::create_dir_all(&self.data).expect("the data folder can be made");
+        let mut command = Command::new("unshare");
+        command.arg("--mount");
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        let script = format!("mount -t tmpfs -o size={size_mib}m none \"$0\" && exec \"$@\"");
+        command.args(["sh", "-c", &script]).arg(&self.data).arg(program());
         command
     }
 

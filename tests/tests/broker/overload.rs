@@ -4,6 +4,7 @@
 use crate::data;
 use sabir_tests::process::{Broker, Options, full};
 use sabir_tests::stomp::{Client, Frame, message};
+use std::time::Duration;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -109,6 +110,39 @@ fn what_a_vanished_consumer_held_goes_to_another_and_says_so() {
     second.subscribe("0", "/queue/left", "client-individual", 1).expect("a subscription");
     let again = second.receive().expect("the message again");
     assert_eq!((again.text().as_str(), again.header("redelivered")), ("once", Some("true")), "{again:?}");
+}
+
+#[test]
+fn a_full_disk_holds_producers_and_lets_consumers_go_on_and_is_left_without_a_restart() {
+    let (_folder, data) = data();
+    let mut options = Options::new(&data).set("stores.journal.file_bytes", "1048576");
+    options.disk_mib = Some(24);
+    let broker = options.start();
+    let mut producer = Client::connect(broker.address).expect("the broker is there");
+    let body = vec![b'x'; 16 * 1024];
+    let mut confirmed = 0;
+    loop {
+        producer.send(&message("/queue/full", &body).with("receipt", "r")).expect("a living connection");
+        match producer.receive_within(Duration::from_secs(5)).expect("a living connection") {
+            Some(answer) => assert_eq!(answer.command, "RECEIPT", "{answer:?}"),
+            None => break,
+        }
+        confirmed += 1;
+        assert!(confirmed < 24 * 1024 / 16, "more was confirmed than the disk holds");
+    }
+    assert!(confirmed > 100, "only {confirmed} messages fit");
+    let mut consumer = Client::connect(broker.address).expect("a full broker takes consumers");
+    consumer
+        .subscribe("0", "/queue/full", "client-individual", 10)
+        .expect("a full broker takes subscriptions");
+    // What was confirmed is there, and acknowledging makes room for what was held.
+    for _ in 0..=confirmed {
+        let frame = consumer.receive().expect("a message");
+        let ack = frame.header("ack").expect("an ack header").to_owned();
+        consumer.send(&Frame::new("ACK", &[("id", &ack)])).expect("a living connection");
+    }
+    assert_eq!(producer.receive().expect("the receipt that was held").command, "RECEIPT");
+    producer.publish("/queue/full", &body).expect("a receipt at once");
 }
 
 #[test]
