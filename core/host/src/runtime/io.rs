@@ -229,6 +229,9 @@ pub(super) unsafe extern "C" fn io_poll_sendv(
                 true => &[][..],
                 false => std::slice::from_raw_parts(iov.cast::<IoSlice<'_>>(), count),
             };
+            // Past the empty ones in front, lest they fill the system call and it seems to take nothing.
+            let first = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(slices.len());
+            let slices = &slices[first..];
             let slices = &slices[..slices.len().min(MAX_SLICES)];
             let offered: usize = slices.iter().map(|slice| slice.len()).sum();
             if offered == 0 && io.stream {
