@@ -65,15 +65,3 @@ pub fn refuse(errors: &ConfigErrors) -> Exit {
     }
     Exit::Configuration
 }
-
-/// Checks what `sabir run` would start with.
-pub fn check(arguments: &super::RunArguments) -> Exit {
-    match arguments.sources().map(|sources| sources.load()) {
-        Ok(Ok(_)) => Exit::Success,
-        Ok(Err(errors)) => refuse(&errors),
-        Err(problem) => {
-            eprintln!("error: {problem}");
-            Exit::Configuration
-        }
-    }
-}

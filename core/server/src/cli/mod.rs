@@ -3,7 +3,10 @@
 
 mod config;
 mod exit;
+mod plugin;
+mod run;
 mod source;
+mod user;
 
 pub use exit::Exit;
 
@@ -28,6 +31,12 @@ enum Command {
     /// Show and check configurations
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Manage the users who may connect
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Look at plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Print the version
     Version {
         /// As JSON
@@ -58,7 +67,7 @@ pub struct RunArguments {
     /// Where clients connect to, instead of the configured listeners; repeatable
     #[arg(long, value_name = "URI")]
     listen: Vec<String>,
-    /// Store: KIND, KIND:DIRECTORY or KIND:DIRECTORY?key=value&...
+    /// Store: KIND, KIND:PATH or KIND:PATH?key=value&...
     #[arg(long, value_name = "URI")]
     store: Option<String>,
 }
@@ -67,9 +76,11 @@ pub struct RunArguments {
 pub fn main() -> ExitCode {
     let line = CommandLine::parse();
     let exit = match line.command {
-        None => config::check(&line.run),
-        Some(Command::Run(arguments)) => config::check(&arguments),
+        None => run::run(&line.run),
+        Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Config(command)) => config::run(&command),
+        Some(Command::User(command)) => user::run(&command),
+        Some(Command::Plugin(command)) => plugin::run(&command),
         Some(Command::Version { json }) => version(json),
     };
     exit.into()

@@ -37,17 +37,17 @@ impl RunArguments {
     }
 }
 
-/// `KIND`, `KIND:DIRECTORY` or `KIND:DIRECTORY?key=value&…`; `KIND://DIRECTORY` means the same.
+/// `KIND`, `KIND:PATH` or `KIND:PATH?key=value&…`; `KIND://PATH` means the same.
 fn store(sources: &mut Sources, uri: &str) -> Result<(), String> {
     let (rest, query) = uri.split_once('?').unwrap_or((uri, ""));
-    let (kind, directory) = rest.split_once(':').unwrap_or((rest, ""));
-    let directory = directory.strip_prefix("//").unwrap_or(directory);
+    let (kind, path) = rest.split_once(':').unwrap_or((rest, ""));
+    let path = path.strip_prefix("//").unwrap_or(path);
     if kind.is_empty() {
         return Err(format!("--store {uri}: the store's kind is missing"));
     }
     push(sources, "--store", &["store", "kind"], kind.to_owned());
-    if !directory.is_empty() {
-        push(sources, "--store", &["stores", kind, "directory"], directory.to_owned());
+    if !path.is_empty() {
+        push(sources, "--store", &["stores", kind, "path"], path.to_owned());
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').ok_or(format!("--store {uri}: {pair:?} is not key=value"))?;

@@ -5,6 +5,8 @@
 //!   tree         values that know where they were written, and how layers lie over each other
 //!   reader       typed values out of the tree; unknown keys
 //!   sections     what the keys mean
+//!   security     ... those of users and rules
+//!   policies     ... those of destinations, and the engine's bounds
 //!   environment  SABIR_SECTION__KEY
 //!   effective    the result as text, each value with where it came from
 //!   error        what is wrong, and where
@@ -14,13 +16,16 @@
 mod effective;
 mod environment;
 mod error;
+mod policies;
 mod reader;
 mod sections;
+mod security;
 mod tree;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use reader::nearest;
-pub use sections::{Broker, Limits, ListenerConfig, Log, LogFormat, Plugins, Security, Store};
+pub use sections::{ANYBODY, Broker, Limits, ListenerConfig, Log, LogFormat, Plugins, Store};
+pub use security::{AuthenticationMode, Security};
 pub use tree::Origin;
 
 use std::collections::BTreeMap;
@@ -42,8 +47,10 @@ pub struct Config {
     pub plugins: Plugins,
     /// Where clients connect to.
     pub listeners: Vec<ListenerConfig>,
-    /// Limits.
+    /// Limits of links and sessions.
     pub limits: Limits,
+    /// Policies of destinations, and the engine's own limits.
+    pub engine: sabir_engine::Config,
     /// Who may connect.
     pub security: Security,
     /// The store.
@@ -116,6 +123,29 @@ impl Config {
         tree::merge(&mut root, tree::parse(text, &Source::File(Arc::from("configuration")))?);
         sections::read(&root)
     }
+}
+
+impl Config {
+    /// The sections in which `new` differs and that cannot change while the broker runs.
+    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let sections = [
+            ("broker", self.broker == new.broker),
+            ("log.format", self.log.format == new.log.format),
+            ("plugins", self.plugins == new.plugins),
+            ("listeners", same_listeners(&self.listeners, &new.listeners)),
+            ("protocols", self.protocols == new.protocols),
+            ("transports", self.transports == new.transports),
+            ("store", self.store == new.store),
+            ("stores", self.stores == new.stores),
+        ];
+        sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+    }
+}
+
+fn same_listeners(old: &[ListenerConfig], new: &[ListenerConfig]) -> bool {
+    let pairs = old.iter().zip(new);
+    old.len() == new.len()
+        && pairs.fold(true, |same, (a, b)| same && a.uri == b.uri && a.protocols == b.protocols)
 }
 
 fn file(path: &Path) -> Result<Node, ConfigErrors> {

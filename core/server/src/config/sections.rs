@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the keys mean: from the tree to a checked [`Config`].
 
-use super::Config;
 use super::error::{ConfigError, ConfigErrors};
 use super::reader::{Errors, Reader};
 use super::tree::{Node, Origin, Table, Value};
+use super::{Config, policies, security};
+use sabir_engine::Config as EngineConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What must stand in `security.allow_unauthenticated_remote`.
 pub const ANYBODY: &str = "yes, anybody may connect";
 /// Longest time that a setting may name, in milliseconds: a year.
-const MAX_MS: u64 = 365 * 24 * 3600 * 1000;
+pub(super) const MAX_MS: u64 = 365 * 24 * 3600 * 1000;
 
 /// The broker as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,21 +103,8 @@ pub struct Limits {
     pub max_head_bytes: u64,
     /// What one link may hold before its log-in, in bytes.
     pub max_unauthenticated_bytes: u64,
-    /// Bytes of one session that are not answered yet.
-    pub max_session_bytes: u64,
-    /// Verbs of one session that are not answered yet.
-    pub max_session_verbs: usize,
     /// Output that waits for one slow peer, in bytes.
     pub max_write_backlog_bytes: usize,
-}
-
-/// Who may connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Security {
-    /// The users.
-    pub users_file: PathBuf,
-    /// Listening beyond this machine without users was asked for in words.
-    pub allow_unauthenticated_remote: bool,
 }
 
 /// The store.
@@ -124,8 +112,6 @@ pub struct Security {
 pub struct Store {
     /// Its name.
     pub kind: String,
-    /// The most bytes that wait for one commit before links are no longer read.
-    pub max_pending_commit_bytes: u64,
     /// Threads that read records.
     pub reader_threads: usize,
     /// How long what nobody waits for may take to be written.
@@ -139,14 +125,23 @@ pub fn read(root: &Node) -> Result<Config, ConfigErrors> {
     let table = if let Value::Table(table) = &root.value { table } else { &empty };
     let top = Reader::new(table, root.origin.clone(), String::new(), &errors);
 
-    let broker = section(&top, "broker", &errors, broker);
+    let (broker, default_virtual_host, virtual_hosts) = section(&top, "broker", &errors, |r| {
+        (broker(r), r.text("default_virtual_host"), r.texts("virtual_hosts"))
+    });
+    let (limits, engine_limits, stack_limits) =
+        section(&top, "limits", &errors, |r| (limits(r), policies::limits(r), security::limits(r)));
+    let rules = security::rules(&top, &errors);
+    let (default_policy, policies) = policies::read(&top, &errors);
+    let engine =
+        EngineConfig { default_virtual_host, virtual_hosts, policies, default_policy, limits: engine_limits };
     let names = Substitutions::new(&broker.data_dir);
     let config = Config {
         log: section(&top, "log", &errors, log),
         plugins: section(&top, "plugins", &errors, |reader| plugins(reader, &names)),
         listeners: listeners(&top, &errors),
-        limits: section(&top, "limits", &errors, limits),
-        security: section(&top, "security", &errors, |reader| security(reader, &names)),
+        limits,
+        engine,
+        security: section(&top, "security", &errors, |r| security::security(r, &names, rules, stack_limits)),
         store: section(&top, "store", &errors, store),
         protocols: plugin_tables(&top, "protocols", &errors, &names),
         transports: plugin_tables(&top, "transports", &errors, &names),
@@ -155,7 +150,14 @@ pub fn read(root: &Node) -> Result<Config, ConfigErrors> {
     };
     check(&top, &config);
     top.finish();
-    let errors = errors.into_inner();
+    let mut unique: Vec<ConfigError> = Vec::new();
+    // A key that several parts of the broker read is wrong once.
+    for error in errors.into_inner() {
+        if !unique.contains(&error) {
+            unique.push(error);
+        }
+    }
+    let errors = unique;
     if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
 }
 
@@ -233,26 +235,13 @@ fn limits(reader: &Reader<'_>) -> Limits {
     let size = 1024..=(1_u64 << 40);
     Limits {
         max_connections: reader.integer("max_connections", count.clone()) as usize,
-        max_connections_per_address: reader.integer("max_connections_per_address", count.clone()) as usize,
+        max_connections_per_address: reader.integer("max_connections_per_address", count) as usize,
         handshake_timeout_ms: reader.integer("handshake_timeout_ms", 1..=MAX_MS),
         write_stall_timeout_ms: reader.integer("write_stall_timeout_ms", 1..=MAX_MS),
-        max_message_bytes: reader.bytes("max_message", size.clone()),
+        max_message_bytes: reader.bytes("max_message", size),
         max_head_bytes: reader.bytes("max_head", 1024..=(64 << 20)),
         max_unauthenticated_bytes: reader.bytes("max_unauthenticated", 1024..=(1 << 20)),
-        max_session_bytes: reader.bytes("max_session_bytes", size),
-        max_session_verbs: reader.integer("max_session_verbs", count) as usize,
         max_write_backlog_bytes: reader.bytes("max_write_backlog", 4096..=(1 << 30)) as usize,
-    }
-}
-
-fn security(reader: &Reader<'_>, names: &Substitutions) -> Security {
-    let words = reader.text("allow_unauthenticated_remote");
-    if !words.is_empty() && words != ANYBODY {
-        reader.wrong("allow_unauthenticated_remote", format!("must be empty, or in words: {ANYBODY:?}"));
-    }
-    Security {
-        users_file: PathBuf::from(names.apply(&reader.text("users_file"))),
-        allow_unauthenticated_remote: words == ANYBODY,
     }
 }
 
@@ -263,7 +252,6 @@ fn store(reader: &Reader<'_>) -> Store {
     }
     Store {
         kind,
-        max_pending_commit_bytes: reader.bytes("max_pending_commit", (64 << 10)..=(1 << 40)),
         reader_threads: reader.integer("reader_threads", 1..=64) as usize,
         lazy_commit_ms: reader.integer("lazy_commit_ms", 1..=60_000),
     }
@@ -328,7 +316,7 @@ fn json(value: &Value, names: &Substitutions) -> serde_json::Value {
 
 /// What `${…}` stands for in texts.
 #[derive(Debug)]
-struct Substitutions {
+pub(super) struct Substitutions {
     data_dir: String,
     exe_dir: String,
 }
@@ -338,7 +326,7 @@ impl Substitutions {
         Substitutions { data_dir: data_dir.display().to_string(), exe_dir: exe_dir() }
     }
 
-    fn apply(&self, text: &str) -> String {
+    pub(super) fn apply(&self, text: &str) -> String {
         substitute(text, &[("data_dir", &self.data_dir), ("exe_dir", &self.exe_dir)])
     }
 }

@@ -149,7 +149,7 @@ fn a_wrong_variable_is_named_instead_of_the_file() {
 fn the_data_directory_moves_what_lies_in_it() {
     let config = load("[broker]\ndata_dir = \"/var/lib/sabir\"", &[]).unwrap();
     assert!(config.stores["journal"].contains("/var/lib/sabir/journal"));
-    assert_eq!(config.security.users_file, PathBuf::from("/var/lib/sabir/users.toml"));
+    assert_eq!(config.security.users_file, PathBuf::from("/var/lib/sabir/users"));
 }
 
 #[test]

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The committer: takes what the engine wants stored, stores it, and tells the engine what has become durable.
+//!
+//! There are no timers: whatever arrives during a sync is the next commit, so the store's own speed sets the size of
+//! the groups. Only what nobody waits for is put off for some milliseconds, in the hope of a commit that takes it
+//! along. A session alone on the broker commits on its own thread ([`Committer::commit_here`]), which saves two changes of
+//! thread where there is no group to wait for.
+
+use super::failure::Failure;
+use super::room::Room;
+use super::signals::CommitWake;
+use sabir_engine::{CommitId, Input};
+use sabir_host::{ErrorCode, Store};
+use sabir_model::store::{Batch, Level};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often a batch for which there was no room is tried again.
+const RETRY_FULL: Duration = Duration::from_millis(250);
+/// A batch that had more operations gives its memory back.
+const KEPT_OPS: usize = 16 * 1024;
+
+/// Commits. One thread at a time does.
+#[derive(Debug)]
+pub struct Committer {
+    room: Arc<Room>,
+    store: Arc<Store>,
+    failure: Arc<Failure>,
+    lazy: Duration,
+    work: Mutex<Work>,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    batch: Batch,
+    /// Batches for which the store had no room, in order.
+    refused: VecDeque<(CommitId, Batch)>,
+    /// The last batch that was taken out of the engine.
+    last: CommitId,
+}
+
+/// What a commit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// There was nothing to commit.
+    Nothing,
+    /// Something was committed, or put aside.
+    Some,
+}
+
+impl Committer {
+    /// A committer between this room and this store. `lazy`: how long what nobody waits for is put off.
+    pub fn new(room: Arc<Room>, store: Arc<Store>, failure: Arc<Failure>, lazy: Duration) -> Self {
+        Committer { room, store, failure, lazy, work: Mutex::default() }
+    }
+
+    /// The committer's thread: until the broker stops and everything is committed, or the store fails.
+    pub fn run(&self) {
+        loop {
+            let retry = (!self.lock().refused.is_empty()).then_some(RETRY_FULL);
+            let wake = self.room.commit.wait(self.lazy, retry);
+            let mut work = self.lock();
+            let done = match wake {
+                CommitWake::Work => self.commit(&mut work).map(|_| false),
+                CommitWake::Timeout => self.retry(&mut work).map(|()| false),
+                CommitWake::Stop => self.commit(&mut work).map(|progress| progress == Progress::Nothing),
+            };
+            match done {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(error) => {
+                    drop(work);
+                    return self.fail(&error);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits on the calling thread, if nobody else is committing. `false`: the committer must do it.
+    pub fn commit_here(&self) -> bool {
+        let Ok(mut work) = self.work.try_lock() else { return false };
+        if !work.refused.is_empty() || self.failure.is_set() {
+            return false;
+        }
+        if let Err(error) = self.commit(&mut work) {
+            drop(work);
+            self.fail(&error);
+        }
+        true
+    }
+
+    /// Takes one batch through the store.
+    fn commit(&self, work: &mut Work) -> Result<Progress, sabir_host::Error> {
+        if self.failure.is_set() {
+            return Ok(Progress::Nothing);
+        }
+        let Some(commit) = self.room.take_batch(&mut work.batch) else { return Ok(Progress::Nothing) };
+        work.last = commit;
+        match self.store.submit(&work.batch) {
+            Ok(ticket) => {
+                let level = work.batch.level;
+                work.batch.clear();
+                if work.batch.ops.capacity() > KEPT_OPS {
+                    work.batch = Batch::default();
+                }
+                self.complete(commit, ticket, level)?;
+                if !work.refused.is_empty() {
+                    self.retry(work)?;
+                }
+            }
+            Err(error) if error.code == ErrorCode::Full => self.put_aside(work, commit, &error),
+            Err(error) => return Err(error),
+        }
+        Ok(Progress::Some)
+    }
+
+    /// Makes what was submitted durable, if somebody waits for that, and tells the engine.
+    fn complete(&self, commit: CommitId, ticket: u64, level: Level) -> Result<(), sabir_host::Error> {
+        if level == Level::Durable {
+            self.store.sync(ticket)?;
+        }
+        self.room.enter(self.room.now(), Input::Committed { commit });
+        Ok(())
+    }
+
+    /// The store has no room: the engine is told, and the batch is tried again later.
+    fn put_aside(&self, work: &mut Work, commit: CommitId, error: &sabir_host::Error) {
+        if work.refused.is_empty() {
+            tracing::error!(error = %error, "the store is full: publishes wait until there is room");
+        }
+        let mut batch = std::mem::take(&mut work.batch);
+        self.room.enter(self.room.now(), Input::StoreFull { commit, batch: &mut batch });
+        work.refused.push_back((commit, batch));
+    }
+
+    /// Tries the batches again for which there was no room.
+    fn retry(&self, work: &mut Work) -> Result<(), sabir_host::Error> {
+        let mut ticket = None;
+        while let Some((_, batch)) = work.refused.front() {
+            match self.store.submit(batch) {
+                Ok(number) => ticket = Some(number),
+                Err(error) if error.code == ErrorCode::Full => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            work.refused.pop_front();
+        }
+        if let Some(ticket) = ticket {
+            tracing::info!("the store has room again");
+            self.room.enter(self.room.now(), Input::StoreRoom);
+            self.complete(work.last, ticket, Level::Durable)?;
+        }
+        Ok(())
+    }
+
+    /// The store has failed for good: nothing is confirmed any more.
+    fn fail(&self, error: &sabir_host::Error) {
+        let text = format!("the store has failed: {error}");
+        tracing::error!(error = %error, "the store has failed; nothing more is confirmed, and the broker stops");
+        self.room.enter(self.room.now(), Input::StoreFailed { text: text.clone() });
+        self.failure.set(text);
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A running broker: the engine behind its lock, the threads around it, and how they begin and end.
+//!
+//! ```text
+//!   serve       puts a broker together and takes it apart
+//!   room        the engine behind one short lock     outbox    what waits for one session
+//!   committer   what the engine wants stored, stored  readers   records back from the store
+//!   reactors    threads that serve links              signals   who is told when, and at what cost
+//!   clock       the time                              failure   the one after which nothing goes on
+//! ```
+
+mod clock;
+mod committer;
+mod failure;
+mod outbox;
+mod reactors;
+mod readers;
+mod room;
+mod serve;
+mod signals;
+
+pub use clock::Clock;
+pub use committer::Committer;
+pub use outbox::{End, Outbox, Taken};
+pub use reactors::Reactors;
+pub use room::Room;
+pub use serve::{ListenerAddress, RunningBroker, ServeError, serve, serve_with};

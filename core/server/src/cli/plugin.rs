@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `sabir plugin`: what is loaded, and what a file is. Files are looked at in a child process of the same program, so
+//! that one which crashes takes nothing else with it.
+
+use super::{Exit, SourceArguments, config};
+use crate::config::Config;
+use crate::plugins;
+use clap::Subcommand;
+use sabir_host::{Description, Registry};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What to do with plugins.
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// List the plugins that the configuration loads, and where they came from
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: SourceArguments,
+    },
+    /// Tell what a shared library says of itself, in a child process
+    Inspect {
+        /// The library
+        file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Load it in this very process
+        #[arg(long, hide = true)]
+        here: bool,
+    },
+}
+
+/// Runs the command.
+pub fn run(command: &PluginCommand) -> Exit {
+    match command {
+        PluginCommand::List { json, source } => match source.sources().load() {
+            Ok(settings) => list(&settings, *json),
+            Err(errors) => config::refuse(&errors),
+        },
+        PluginCommand::Inspect { file, here: true, .. } => inspect_here(file),
+        PluginCommand::Inspect { file, json, .. } => inspect(file, *json),
+    }
+}
+
+fn list(settings: &Config, json: bool) -> Exit {
+    let mut registry = Registry::new();
+    let loaded = plugins::load(settings, &mut registry);
+    let descriptions = registry.plugins();
+    if json {
+        println!("{}", serde_json::json!(descriptions));
+    } else {
+        descriptions.iter().for_each(|description| print!("{}", human(description)));
+    }
+    match loaded {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            eprintln!("error: {error}");
+            Exit::Plugin
+        }
+    }
+}
+
+/// Loads the file in a child, which prints what it finds as JSON.
+fn inspect(file: &Path, json: bool) -> Exit {
+    let output = match child(&["plugin", "inspect", "--here"], file) {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Failure;
+        }
+    };
+    if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        if output.status.code().is_none() {
+            eprintln!("error: {} crashes when it is loaded ({})", file.display(), output.status);
+        }
+        return Exit::Plugin;
+    }
+    match serde_json::from_slice::<Description>(&output.stdout) {
+        Ok(_) if json => print!("{}", String::from_utf8_lossy(&output.stdout)),
+        Ok(description) => print!("{}", human(&description)),
+        Err(error) => {
+            eprintln!("error: {} printed something of its own while it was loaded: {error}", file.display());
+            return Exit::Plugin;
+        }
+    }
+    Exit::Success
+}
+
+/// This program again, with a file as its last argument.
+fn child(arguments: &[&str], file: &Path) -> Result<std::process::Output, String> {
+    let exe = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+    let mut command = Command::new(exe);
+    command.args(arguments).arg("--").arg(file).stdin(Stdio::null());
+    command.output().map_err(|error| format!("starting a child process: {error}"))
+}
+
+fn inspect_here(file: &Path) -> Exit {
+    match Registry::inspect(file) {
+        Ok(description) => {
+            println!("{}", serde_json::json!(description));
+            Exit::Success
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            Exit::Plugin
+        }
+    }
+}
+
+/// A plugin, for people.
+fn human(plugin: &Description) -> String {
+    let Description { name, version, license, vendor, .. } = plugin;
+    let mut text = format!(
+        "{name} {version}  ABI {}.{}  {license}  {vendor}\n  {}\n  from {}\n",
+        plugin.abi_major, plugin.abi_minor, plugin.description, plugin.origin
+    );
+    for component in &plugin.components {
+        let can = component.capabilities.join(", ");
+        text += &format!("  {} {:<12} {can}\n", component.kind, component.name);
+        if !component.required_host_capabilities.is_empty() {
+            text += &format!("    needs of its host: {}\n", component.required_host_capabilities.join(", "));
+        }
+    }
+    for skipped in &plugin.skipped {
+        text += &format!("  skipped: {skipped}\n");
+    }
+    text
+}

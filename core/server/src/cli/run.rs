@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `sabir run`: the broker as a process, from the first banner to the last signal.
+
+use super::{Exit, RunArguments, config};
+use crate::broker::{RunningBroker, ServeError, serve};
+use crate::config::{Config, Sources};
+use crate::logging::{self, LevelHandle};
+use crate::plugins;
+use sabir_host::Registry;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Why the broker is to end.
+enum Stop {
+    Signal,
+    Failure(String),
+}
+
+/// Runs the broker until it is told to stop.
+pub fn run(arguments: &RunArguments) -> Exit {
+    let sources = match arguments.sources() {
+        Ok(sources) => sources,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            return Exit::Configuration;
+        }
+    };
+    let settings = match sources.load() {
+        Ok(settings) => settings,
+        Err(errors) => return config::refuse(&errors),
+    };
+    let level = logging::start(&settings.log);
+    let mut registry = Registry::new();
+    if let Err(error) = plugins::load(&settings, &mut registry) {
+        return give_up(&error, Exit::Plugin);
+    }
+    let drain = Duration::from_millis(settings.broker.drain_timeout_ms);
+    match start(settings, registry) {
+        Ok((broker, summary)) => {
+            announce(&broker, &summary);
+            wait(broker, &sources, level.as_ref(), drain)
+        }
+        Err(error) => {
+            let exit = match &error {
+                ServeError::Listen { .. } => Exit::Listen,
+                ServeError::Open { kind: "store", .. } | ServeError::Recover { .. } => Exit::StoreOpen,
+                ServeError::Missing { .. } => Exit::Plugin,
+                ServeError::Open { error, .. } if error.code == sabir_host::ErrorCode::Config => {
+                    Exit::Configuration
+                }
+                ServeError::Users(_) => Exit::Configuration,
+                ServeError::Open { .. } | ServeError::System { .. } => Exit::Failure,
+            };
+            give_up(&error, exit)
+        }
+    }
+}
+
+/// Says why, as people read it, and in the log.
+fn give_up(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
+    eprintln!("error: {error}");
+    exit
+}
+
+/// What the banner tells beside the listeners.
+struct Summary {
+    data_dir: String,
+    store: String,
+    plugins: usize,
+}
+
+fn start(settings: Config, registry: Registry) -> Result<(RunningBroker, Summary), ServeError> {
+    std::fs::create_dir_all(&settings.broker.data_dir).map_err(|error| {
+        let what = format!("making {} (broker.data_dir)", settings.broker.data_dir.display());
+        ServeError::System { what, error }
+    })?;
+    let summary = Summary {
+        data_dir: settings.broker.data_dir.display().to_string(),
+        store: settings.store.kind.clone(),
+        plugins: registry.plugins().len(),
+    };
+    Ok((serve(settings, registry)?, summary))
+}
+
+/// Lines for scripts on standard output; a banner for people on a terminal.
+fn announce(broker: &RunningBroker, summary: &Summary) {
+    let mut lines = String::new();
+    for listener in broker.local_addresses() {
+        let protocols = listener.protocols.join(",");
+        lines += &format!("listening {} {} {protocols}\n", listener.scheme, listener.address);
+    }
+    lines += "ready\n";
+    let mut stdout = std::io::stdout().lock();
+    // Nobody may be listening; the broker is up all the same.
+    let _ = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush());
+    if std::io::stderr().is_terminal() {
+        let Summary { data_dir, store, plugins } = summary;
+        eprintln!(
+            "sabir {}  data={data_dir}  store={store}  plugins: {plugins} loaded (sabir plugin list)",
+            env!("CARGO_PKG_VERSION")
+        );
+        for listener in broker.local_addresses() {
+            eprintln!("  {:<20} {}://{}", listener.protocols.join(", "), listener.scheme, listener.address);
+        }
+    }
+    for listener in broker.local_addresses() {
+        let (scheme, address) = (&listener.scheme, &listener.address);
+        tracing::info!(%scheme, %address, protocols = listener.protocols.join(","), "listening");
+    }
+}
+
+/// Waits for signals, or a failure, and shuts the broker down.
+fn wait(broker: RunningBroker, sources: &Sources, level: Option<&LevelHandle>, drain: Duration) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return give_up(&error, Exit::Failure),
+    };
+    let hurried = Arc::new(AtomicBool::new(false));
+    let stop = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let stop = signals.wait(&broker, sources, level).await;
+        Ok::<_, std::io::Error>((stop, signals))
+    });
+    let (stop, mut signals) = match stop {
+        Ok(stopped) => stopped,
+        Err(error) => return give_up(&error, Exit::Failure),
+    };
+    match &stop {
+        Stop::Signal => {
+            tracing::info!(connections = broker.connections(), "stopping; a second signal hurries")
+        }
+        Stop::Failure(reason) => tracing::error!(%reason, "stopping"),
+    }
+    let watcher = {
+        let hurried = hurried.clone();
+        std::thread::spawn(move || {
+            runtime.block_on(signals.stop());
+            hurried.store(true, Ordering::Release);
+        })
+    };
+    let closed = broker.shutdown_unless(drain, || hurried.load(Ordering::Acquire));
+    // Left behind on purpose: it waits for a signal that may never come.
+    drop(watcher);
+    match (stop, closed) {
+        (Stop::Failure(_), _) => Exit::StoreFailed,
+        (Stop::Signal, None) => {
+            tracing::info!("stopped");
+            Exit::Success
+        }
+        (Stop::Signal, Some(error)) => {
+            give_up(&format!("the store was not closed cleanly: {error}"), Exit::Failure)
+        }
+    }
+}
+
+/// The signals that mean something to the broker.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Completes when the process is asked to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn wait(&mut self, broker: &RunningBroker, sources: &Sources, level: Option<&LevelHandle>) -> Stop {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Stop::Signal,
+                _ = self.interrupt.recv() => return Stop::Signal,
+                reason = broker.failed() => return Stop::Failure(reason),
+                _ = self.hangup.recv() => reload(broker, sources, level),
+            }
+        }
+    }
+}
+
+/// Takes over what can change; everything stays as it is when something is wrong.
+fn reload(broker: &RunningBroker, sources: &Sources, level: Option<&LevelHandle>) {
+    let settings = match sources.load() {
+        Ok(settings) => settings,
+        Err(errors) => {
+            for error in &errors.0 {
+                tracing::error!(%error, "not reloaded: the configuration is wrong");
+            }
+            return;
+        }
+    };
+    let log_level = settings.log.level.clone();
+    match broker.reload(settings) {
+        Ok(fixed) => {
+            if let Some(Err(error)) = level.map(|level| level.set(&log_level)) {
+                tracing::error!(%error, "the log level could not be changed");
+            }
+            if !fixed.is_empty() {
+                tracing::warn!(sections = fixed.join(", "), "changed, but only a restart takes it over");
+            }
+            tracing::info!("reloaded: users, authorization, limits, policies of destinations, log level");
+        }
+        Err(error) => tracing::error!(%error, "not reloaded"),
+    }
+}

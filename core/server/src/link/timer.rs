@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One timer for all of a link's deadlines. Deadlines that move away cost nothing: the timer fires at the old one,
+//! finds that it is too early, and is set again.
+
+use crate::broker::Clock;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::time::{Instant, Sleep};
+
+/// A timer; takes no memory until it is first set.
+#[derive(Debug, Default)]
+pub struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    armed_ms: Option<u64>,
+}
+
+impl Timer {
+    /// Sees to it that the task is woken at the latest at `deadline_ms`. Called on every poll, behind everything
+    /// that may move the deadline.
+    pub fn set(&mut self, clock: Clock, deadline_ms: Option<u64>, cx: &mut Context<'_>) {
+        let Some(deadline_ms) = deadline_ms else { return };
+        if self.armed_ms.is_some_and(|armed_ms| armed_ms <= deadline_ms) {
+            return;
+        }
+        let at = Instant::from_std(clock.instant(deadline_ms));
+        let sleep = match &mut self.sleep {
+            Some(sleep) => {
+                sleep.as_mut().reset(at);
+                sleep
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(at))),
+        };
+        self.armed_ms = Some(deadline_ms);
+        if sleep.as_mut().poll(cx).is_ready() {
+            self.armed_ms = None;
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Whether it has fired since it was set; registers the task otherwise. Cheap while nothing is set.
+    pub fn poll_fired(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.armed_ms.is_none() {
+            return false;
+        }
+        match self.sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => {
+                self.armed_ms = None;
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The whole broker in one process: linked plugins, real sockets on loopback, raw STOMP frames.
+
+use sabir_host::Registry;
+use sabir_model::verb::{Reason, Refusal};
+use sabir_model::{Reply, Verb};
+use sabir_server::config::Config;
+use sabir_server::{RunningBroker, ServeError, serve, serve_with};
+use sabir_stack::{Admission, Admissions, Batch, Extension, Outbound, Outgoing, Stack};
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Longer than anything here takes, on any machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn registry() -> Registry {
+    let mut registry = Registry::new();
+    for plugin in sabir_bundle::plugins() {
+        registry.add(plugin).unwrap();
+    }
+    registry
+}
+
+fn config(more: &str) -> Config {
+    let base = "listeners = [{ uri = \"tcp://127.0.0.1:0\" }]\nstore.kind = \"memory\"\n";
+    Config::from_toml(&format!("{base}{more}")).unwrap()
+}
+
+fn start(more: &str) -> RunningBroker {
+    serve(config(more), registry()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A client that writes frames as they are and reads them one by one.
+struct Client {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Client {
+    fn connect(broker: &RunningBroker) -> Client {
+        let stream = TcpStream::connect(&broker.local_addresses()[0].address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client { stream, read: Vec::new() }
+    }
+
+    /// A client that has logged in.
+    fn logged_in(broker: &RunningBroker) -> Client {
+        let mut client = Client::connect(broker);
+        client.send("CONNECT\naccept-version:1.2\nhost:default\n\n\0");
+        let answer = client.frame();
+        assert!(answer.starts_with("CONNECTED\n"), "{answer}");
+        client
+    }
+
+    fn send(&mut self, frames: &str) {
+        self.stream.write_all(frames.as_bytes()).unwrap();
+    }
+
+    /// The next frame without its NUL, or an empty text at the end of the link.
+    fn frame(&mut self) -> String {
+        loop {
+            let skipped = self.read.iter().take_while(|byte| **byte == b'\n').count();
+            self.read.drain(..skipped);
+            if let Some(end) = self.read.iter().position(|byte| *byte == 0) {
+                let frame: Vec<u8> = self.read.drain(..=end).collect();
+                return String::from_utf8_lossy(&frame[..end]).into_owned();
+            }
+            let mut bytes = [0; 4096];
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return String::new(),
+                Ok(count) => self.read.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return String::new(),
+                Err(error) => panic!("nothing came: {error}"),
+            }
+        }
+    }
+
+    fn receipt(&mut self, id: &str) {
+        let frame = self.frame();
+        assert!(frame.starts_with("RECEIPT\n") && frame.contains(&format!("receipt-id:{id}")), "{frame}");
+    }
+}
+
+fn body(frame: &str) -> &str {
+    frame.split_once("\n\n").map_or("", |(_, body)| body)
+}
+
+#[test]
+fn a_persistent_message_is_confirmed_and_delivered() {
+    let broker = start("");
+    let mut consumer = Client::logged_in(&broker);
+    consumer.send("SUBSCRIBE\nid:1\ndestination:/queue/orders\nack:client-individual\nreceipt:s\n\n\0");
+    consumer.receipt("s");
+    let mut producer = Client::logged_in(&broker);
+    producer.send("SEND\ndestination:/queue/orders\npersistent:true\nreceipt:p\n\nhello\0");
+    producer.receipt("p");
+    let message = consumer.frame();
+    assert!(message.starts_with("MESSAGE\n"), "{message}");
+    assert_eq!(body(&message), "hello");
+    assert_eq!(broker.shutdown(PATIENCE), None);
+}
+
+#[test]
+fn what_was_delivered_with_automatic_acknowledgement_does_not_come_again() {
+    let broker = start("");
+    let mut client = Client::logged_in(&broker);
+    client.send("SUBSCRIBE\nid:1\ndestination:/queue/a\n\n\0SEND\ndestination:/queue/a\n\none\0");
+    assert_eq!(body(&client.frame()), "one");
+    client.send("DISCONNECT\nreceipt:d\n\n\0");
+    client.receipt("d");
+    let mut other = Client::logged_in(&broker);
+    other.send("SEND\ndestination:/queue/a\n\ntwo\0SUBSCRIBE\nid:1\ndestination:/queue/a\n\n\0");
+    assert_eq!(body(&other.frame()), "two");
+}
+
+#[test]
+fn a_thousand_pipelined_messages_are_confirmed_and_delivered_in_order() {
+    let broker = start("");
+    let mut consumer = Client::logged_in(&broker);
+    consumer.send("SUBSCRIBE\nid:1\ndestination:/queue/many\nack:auto\nreceipt:s\n\n\0");
+    consumer.receipt("s");
+    let mut producer = Client::logged_in(&broker);
+    let frames: String = (0..1000)
+        .map(|n| format!("SEND\ndestination:/queue/many\npersistent:true\nreceipt:{n}\n\nmessage {n}\0"))
+        .collect();
+    producer.send(&frames);
+    (0..1000).for_each(|n| producer.receipt(&n.to_string()));
+    (0..1000).for_each(|n| assert_eq!(body(&consumer.frame()), format!("message {n}")));
+}
+
+#[test]
+fn a_large_body_passes_whole_though_the_consumer_reads_slowly() {
+    let broker = start("");
+    let mut client = Client::logged_in(&broker);
+    let large = "x".repeat(5 << 20);
+    client.send("SUBSCRIBE\nid:1\ndestination:/queue/large\n\n\0");
+    client.send(&format!("SEND\ndestination:/queue/large\ncontent-length:{}\n\n{large}\0", large.len()));
+    let message = client.frame();
+    assert_eq!(body(&message).len(), large.len());
+}
+
+#[test]
+fn a_broker_that_stops_answers_what_was_asked_and_tells_its_sessions() {
+    let broker = start("");
+    let mut client = Client::logged_in(&broker);
+    client.send("SEND\ndestination:/queue/last\npersistent:true\nreceipt:r\n\nlast words\0");
+    client.receipt("r");
+    assert_eq!(broker.shutdown(PATIENCE), None);
+    let farewell = client.frame();
+    assert!(farewell.contains("the broker is stopping"), "{farewell}");
+    assert_eq!(client.frame(), "");
+}
+
+#[test]
+fn a_peer_that_does_not_log_in_is_told_so_and_left() {
+    let broker = start("limits.handshake_timeout_ms = 50\n");
+    let mut client = Client::connect(&broker);
+    client.send("CONNECT\naccept-ver");
+    let farewell = client.frame();
+    assert!(farewell.contains("limits.handshake_timeout_ms"), "{farewell}");
+    assert_eq!(client.frame(), "");
+}
+
+#[test]
+fn a_head_without_end_is_cut_off_at_the_limit_before_the_log_in() {
+    let broker = start("limits.max_unauthenticated = 4096\n");
+    let mut client = Client::connect(&broker);
+    client.send("CONNECT\n");
+    // The broker leaves in the middle of this.
+    let _ = client.stream.write_all("a".repeat(1 << 20).as_bytes());
+    let mut bytes = Vec::new();
+    let _ = client.stream.read_to_end(&mut bytes);
+    drop(client);
+    let mut other = Client::logged_in(&broker);
+    other.send("SEND\ndestination:/queue/q\nreceipt:1\n\nstill here\0");
+    other.receipt("1");
+}
+
+#[test]
+fn a_link_too_many_is_closed_and_its_place_is_free_once_another_has_gone() {
+    let broker = start("limits.max_connections = 1\n");
+    let mut first = Client::logged_in(&broker);
+    assert_eq!(Client::connect(&broker).frame(), "");
+    first.send("DISCONNECT\nreceipt:1\n\n\0");
+    first.receipt("1");
+    assert_eq!(first.frame(), "");
+    drop(first);
+    let until = std::time::Instant::now() + PATIENCE;
+    while broker.connections() > 0 {
+        assert!(std::time::Instant::now() < until, "the place was not given back");
+        std::thread::yield_now();
+    }
+    Client::logged_in(&broker);
+}
+
+#[test]
+fn listening_beyond_this_machine_without_users_is_refused_unless_asked_for_in_words() {
+    let open = "listeners = [{ uri = \"tcp://0.0.0.0:0\" }]\nstore.kind = \"memory\"\n";
+    let refused = serve(Config::from_toml(open).unwrap(), registry()).err().expect("refused");
+    assert!(matches!(refused, ServeError::Listen { .. }));
+    assert!(refused.to_string().contains("security.allow_unauthenticated_remote"), "{refused}");
+    let words = "[security]\nallow_unauthenticated_remote = \"yes, anybody may connect\"\n";
+    let allowed = serve(Config::from_toml(&format!("{open}{words}")).unwrap(), registry());
+    assert!(allowed.is_ok());
+}
+
+#[test]
+fn a_layer_of_the_embedding_program_sees_and_refuses_what_it_wants() {
+    let extension: Extension = Arc::new(|inner| Box::new(NoSecrets { inner }));
+    let broker =
+        serve_with(config(""), registry(), vec![extension]).unwrap_or_else(|error| panic!("{error}"));
+    let mut client = Client::logged_in(&broker);
+    client.send("SEND\ndestination:/queue/q\nreceipt:1\n\nharmless\0");
+    client.receipt("1");
+    client.send("SEND\ndestination:/queue/q\nreceipt:2\n\nsecret\0");
+    let refused = client.frame();
+    assert!(refused.starts_with("ERROR\n") && refused.contains("no secrets here"), "{refused}");
+}
+
+/// Refuses messages whose body is `secret`.
+struct NoSecrets {
+    inner: Box<dyn Stack>,
+}
+
+impl tower::Service<Batch> for NoSecrets {
+    type Response = Admissions;
+    type Error = Infallible;
+    type Future = Admission;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut batch: Batch) -> Admission {
+        batch.check(|_, request| match &request.verb {
+            Verb::Publish(message) if message.body() == b"secret" => {
+                Err(Refusal::new(Reason::Forbidden, "no secrets here"))
+            }
+            _ => Ok(()),
+        });
+        self.inner.call(batch)
+    }
+}
+
+impl Outbound for NoSecrets {
+    fn outbound(&mut self, outgoing: &Outgoing<'_>) -> Result<(), Refusal> {
+        let _: &[Reply] = outgoing.replies;
+        self.inner.outbound(outgoing)
+    }
+}
+
+#[test]
+fn what_was_confirmed_is_there_after_a_restart() {
+    let directory = std::env::temp_dir().join(format!("sabir-restart-{}", std::process::id()));
+    let path = directory.join("journal");
+    let text = format!(
+        "listeners = [{{ uri = \"tcp://127.0.0.1:0\" }}]\nstore.kind = \"journal\"\nstores.journal.path = {:?}\n",
+        path.display().to_string()
+    );
+    std::fs::create_dir_all(&directory).unwrap();
+    let run =
+        || serve(Config::from_toml(&text).unwrap(), registry()).unwrap_or_else(|error| panic!("{error}"));
+    let broker = run();
+    let mut client = Client::logged_in(&broker);
+    client.send("SEND\ndestination:/queue/keep\npersistent:true\nreceipt:1\n\nkept\0");
+    client.receipt("1");
+    let second = serve(Config::from_toml(&text).unwrap(), registry()).err().expect("one opener at a time");
+    assert!(matches!(second, ServeError::Open { kind: "store", .. }), "{second}");
+    assert_eq!(broker.shutdown(PATIENCE), None);
+    let broker = run();
+    let mut client = Client::logged_in(&broker);
+    client.send("SUBSCRIBE\nid:1\ndestination:/queue/keep\nack:auto\n\n\0");
+    assert_eq!(body(&client.frame()), "kept");
+    assert_eq!(broker.shutdown(PATIENCE), None);
+    std::fs::remove_dir_all(&directory).unwrap();
+}
