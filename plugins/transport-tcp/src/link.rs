@@ -26,7 +26,8 @@ impl TcpLink {
 
 fn attributes(local: SocketAddr, peer: SocketAddr) -> Vec<(String, String)> {
     // An IPv4 client that came in through [::] is shown by its own address, not by the IPv6 one that wraps it.
-    let shown = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port()).to_string();
+    let shown =
+        |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port()).to_string();
     vec![
         ("scheme".to_owned(), crate::SCHEME.to_owned()),
         ("local".to_owned(), shown(local)),

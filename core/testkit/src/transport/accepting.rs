@@ -181,10 +181,10 @@ async fn vanish(subject: &Subject) -> Check {
                 Err(error) => return Poll::Ready(Err(Failure(format!("accept: {error}")))),
             }
         }
-        if connected.is_none() {
-            if let Poll::Ready(done) = std::pin::Pin::new(&mut connecting).poll(cx) {
-                connected = Some(done.map_err(|error| Failure(error.to_string()))??);
-            }
+        if connected.is_none()
+            && let Poll::Ready(done) = std::pin::Pin::new(&mut connecting).poll(cx)
+        {
+            connected = Some(done.map_err(|error| Failure(error.to_string()))??);
         }
         for link in &mut accepted {
             // Handshakes go on where there are any; those of the vanished link may fail.

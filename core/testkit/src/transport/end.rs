@@ -151,12 +151,12 @@ impl End {
         poll_fn(|cx| {
             loop {
                 let before = (sent, got.len());
-                if sent < bytes.len() {
-                    if let Poll::Ready(taken) = self.poll_write(cx, &[IoSlice::new(&bytes[sent..])]) {
-                        sent += taken?;
-                    }
+                if sent < bytes.len()
+                    && let Poll::Ready(taken) = self.poll_write(cx, &[IoSlice::new(&bytes[sent..])])
+                {
+                    sent += taken?;
                 }
-                let mut flushed = self.link.poll_flush(cx)?.is_ready();
+                let flushed = self.link.poll_flush(cx)?.is_ready();
                 if got.len() < expected {
                     let room = buf.len().min(expected - got.len());
                     if let Poll::Ready(count) = self.poll_read(cx, &mut buf[..room]) {
@@ -167,7 +167,7 @@ impl End {
                         got.extend_from_slice(&buf[..count]);
                     }
                 }
-                if sent == bytes.len() && got.len() == expected && std::mem::take(&mut flushed) {
+                if sent == bytes.len() && got.len() == expected && flushed {
                     return Poll::Ready(Ok(()));
                 }
                 if before == (sent, got.len()) {

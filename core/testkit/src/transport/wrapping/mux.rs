@@ -107,11 +107,10 @@ impl Shared {
                     continue;
                 }
             };
-            if !self.channels.contains_key(&channel) {
-                self.channels.insert(channel, Channel::default());
+            let into = self.channels.entry(channel).or_insert_with(|| {
                 self.fresh.push_back(channel);
-            }
-            let Some(into) = self.channels.get_mut(&channel) else { continue };
+                Channel::default()
+            });
             if left == 0 {
                 into.ended = true;
                 self.head.clear();
@@ -159,10 +158,10 @@ impl Mux {
         let mut all = Context::from_waker(&waker);
         let mut shared = lock(&self.shared);
         let before = shared.progress();
-        if shared.failed.is_none() {
-            if let Poll::Ready(Err(error)) = shared.pump(&mut all) {
-                shared.failed = Some(error);
-            }
+        if shared.failed.is_none()
+            && let Poll::Ready(Err(error)) = shared.pump(&mut all)
+        {
+            shared.failed = Some(error);
         }
         let moved = shared.progress() != before;
         let answer = act(&mut shared, &mut all);
