@@ -4,6 +4,7 @@
 pub mod disk;
 pub mod protocol;
 pub mod report;
+pub mod store;
 pub mod transport;
 
 pub use report::Report;
