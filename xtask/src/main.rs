@@ -5,6 +5,7 @@
 //! same. Nothing here is part of the broker.
 
 mod bench;
+mod headers;
 mod run;
 mod test;
 mod tidy;
@@ -29,6 +30,12 @@ enum Task {
     Test(test::TestArguments),
     /// Check the rules that no compiler checks: imports, headers of files, `unsafe`, licences ...
     Tidy,
+    /// Generate the C header of the plugin contract from core/abi
+    Headers {
+        /// Only compare it with the committed one
+        #[arg(long)]
+        check: bool,
+    },
     /// Measure speed and size in release, beside the machine's limits and other brokers
     Bench(bench::BenchArguments),
     /// The load of a measurement; reads what to do from standard input
@@ -41,6 +48,7 @@ fn main() -> ExitCode {
         Task::Run(arguments) => run::run(arguments),
         Task::Test(arguments) => test::test(&arguments),
         Task::Tidy => tidy::tidy(),
+        Task::Headers { check } => headers::headers(check),
         Task::Bench(arguments) => bench::bench(&arguments),
         Task::BenchLoad => bench::load(),
     };

@@ -62,7 +62,11 @@ pub struct sabir_codec_vtable {
     pub format: u32,
     /// Checks a batch as a client sent it, and tells what is in it.
     pub inspect: Option<
-        unsafe extern "C" fn(batch: sabir_slice, out: *mut sabir_codec_summary, error: *mut sabir_error) -> i64,
+        unsafe extern "C" fn(
+            batch: sabir_slice,
+            out: *mut sabir_codec_summary,
+            error: *mut sabir_error,
+        ) -> i64,
     >,
     /// Shows every message of a batch in order. `max_bytes` bounds what decompression may make of it
     /// (`SABIR_ERR_LIMIT` beyond).

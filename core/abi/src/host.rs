@@ -39,21 +39,18 @@ pub const SABIR_CAP_HOST_BLOCKING: u64 = 1 << 3;
 pub const SABIR_CAP_HOST_METRICS: u64 = 1 << 4;
 
 /// A file descriptor registered with the host's reactor. Opaque. Since 1.0.
-#[repr(C)]
 #[derive(Debug)]
 pub struct sabir_io {
     _private: [u8; 0],
 }
 
 /// A timer of the host. Opaque. Since 1.0.
-#[repr(C)]
 #[derive(Debug)]
 pub struct sabir_timer {
     _private: [u8; 0],
 }
 
 /// A metric of the host. Opaque; valid for ever. Since 1.0.
-#[repr(C)]
 #[derive(Debug)]
 pub struct sabir_metric {
     _private: [u8; 0],
@@ -155,14 +152,24 @@ pub struct sabir_host {
     /// Runs a task on a reactor thread. Takes `task` in every case; after a refusal it has been dropped.
     pub spawn: Option<unsafe extern "C" fn(ctx: *mut c_void, task: sabir_task) -> i64>,
     /// Runs `work(arg)` once on a thread that may block. After a refusal `work` is not called.
-    pub run_blocking:
-        Option<unsafe extern "C" fn(ctx: *mut c_void, work: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) -> i64>,
+    pub run_blocking: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            work: unsafe extern "C" fn(*mut c_void),
+            arg: *mut c_void,
+        ) -> i64,
+    >,
 
     /// Registers a non-blocking file descriptor, which stays the plugin's: the host never closes it. `out`
     /// receives the handle, *owned* by the caller until `io_deregister`. The descriptor joins the reactor of the
     /// thread that first polls it.
     pub io_register: Option<
-        unsafe extern "C" fn(ctx: *mut c_void, fd: i32, out: *mut *mut sabir_io, error: *mut sabir_error) -> i64,
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            fd: i32,
+            out: *mut *mut sabir_io,
+            error: *mut sabir_error,
+        ) -> i64,
     >,
     /// Runs `op(arg)` when the descriptor is ready for `interest`, within the reactor's readiness guard: when the
     /// operation answers `SABIR_PENDING`, readiness is cleared without losing a wake-up that came meanwhile, the

@@ -5,7 +5,9 @@
 //! the host: every call gives it what happened and an [`sabir_out`] to fill. The host owns all buffers, so it
 //! enforces the limits. The host calls the functions of one session one at a time.
 
-use crate::{sabir_attributes, sabir_bytes, sabir_chunk_info, sabir_error, sabir_host, sabir_now, sabir_slice};
+use crate::{
+    sabir_attributes, sabir_bytes, sabir_chunk_info, sabir_error, sabir_host, sabir_now, sabir_slice,
+};
 use core::ffi::c_void;
 
 /// `matches`: these bytes are not this protocol. Since 1.0.
@@ -535,7 +537,12 @@ pub struct sabir_protocol_vtable {
     /// The broker ends the session (`reason`, for people, *borrowed*) and lets it say so to its peer. Not called
     /// when the link is gone.
     pub on_close: Option<
-        unsafe extern "C" fn(session: *mut c_void, now: sabir_now, reason: sabir_slice, out: *mut sabir_out) -> i64,
+        unsafe extern "C" fn(
+            session: *mut c_void,
+            now: sabir_now,
+            reason: sabir_slice,
+            out: *mut sabir_out,
+        ) -> i64,
     >,
     /// Frees a session. Nothing is called any more afterwards.
     pub session_drop: Option<unsafe extern "C" fn(session: *mut c_void)>,

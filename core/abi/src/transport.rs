@@ -49,8 +49,9 @@ pub struct sabir_link_vtable {
     pub attributes: Option<unsafe extern "C" fn(link: *mut c_void) -> sabir_attributes>,
     /// Answers `SABIR_OK` when the link can carry bytes: connected, and with its handshakes done. The host calls it
     /// until then, before anything else. NULL: ready from the start.
-    pub poll_ready:
-        Option<unsafe extern "C" fn(link: *mut c_void, waker: *const sabir_waker, error: *mut sabir_error) -> i64>,
+    pub poll_ready: Option<
+        unsafe extern "C" fn(link: *mut c_void, waker: *const sabir_waker, error: *mut sabir_error) -> i64,
+    >,
     /// Reads into `buf`, at most `len` (at least 1) bytes. Answers the count; 0 is the end of the stream, or with
     /// `SABIR_CHUNK_END` an empty message. A message longer than `len` comes in pieces, the last with
     /// `SABIR_CHUNK_END`.
@@ -78,11 +79,13 @@ pub struct sabir_link_vtable {
         ) -> i64,
     >,
     /// Hands what the link has buffered to its medium. NULL: it buffers nothing.
-    pub poll_flush:
-        Option<unsafe extern "C" fn(link: *mut c_void, waker: *const sabir_waker, error: *mut sabir_error) -> i64>,
+    pub poll_flush: Option<
+        unsafe extern "C" fn(link: *mut c_void, waker: *const sabir_waker, error: *mut sabir_error) -> i64,
+    >,
     /// Ends the writing half after what was written; reading goes on where the medium can.
-    pub poll_shutdown:
-        Option<unsafe extern "C" fn(link: *mut c_void, waker: *const sabir_waker, error: *mut sabir_error) -> i64>,
+    pub poll_shutdown: Option<
+        unsafe extern "C" fn(link: *mut c_void, waker: *const sabir_waker, error: *mut sabir_error) -> i64,
+    >,
     /// Sends `len` bytes of the file `fd` from `offset`; answers the count taken. NULL: the host reads and writes.
     pub poll_send_file: Option<
         unsafe extern "C" fn(

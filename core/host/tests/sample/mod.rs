@@ -2,7 +2,7 @@
 //! A plugin with one component of each kind, which panics where it is told to. For tests.
 #![allow(dead_code)]
 
-use sabir_host::{OutBuffers, Session};
+use ::sabir_host::{OutBuffers, Session};
 use sabir_sdk::codec::{Codec, Item, Summary};
 use sabir_sdk::protocol::{
     Attributes, Deliveries, Flow, Input, Match, Now, Out, Protocol, Replies, SessionParams,
@@ -158,14 +158,10 @@ pub struct EchoSession {
     greeted: bool,
 }
 
-/// The word up to the blank, and what it tells the session to do.
 impl EchoSession {
+    /// Does what the text says, if it says anything.
     fn obey(out: &mut Out<'_>, text: &str) {
-        for (name, run) in [("on_bytes", 0), ("loop", 1)] {
-            if run == 0 {
-                trip(text, name);
-            }
-        }
+        trip(text, "on_bytes");
         if text.contains("overflow") {
             loop {
                 out.write(&[b'x'; 1024]);
