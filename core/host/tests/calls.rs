@@ -4,7 +4,9 @@
 
 mod sample;
 
-use ::sabir_host::{ChunkInfo, ErrorCode, Flow, Framing, Link, Match, OutBuffers, Protocol, Registry, Store, Transport};
+use ::sabir_host::{
+    ChunkInfo, ErrorCode, Flow, Framing, Link, Match, OutBuffers, Protocol, Registry, Store, Transport,
+};
 use sabir_model::delivery::DeliveryKind;
 use sabir_model::message::{Fixed, HeadWriter};
 use sabir_model::store::{Batch, Level, Op, Read, Want};
@@ -55,7 +57,10 @@ fn a_link_carries_bytes_boundaries_and_attributes() {
     let slices = [IoSlice::new(b"ab"), IoSlice::new(b"cdef")];
     assert_eq!(link.poll_write(&mut cx(), &slices, ChunkInfo::default()), Poll::Ready(Ok(6)));
     let (count, info) = read(&mut link, &mut buf);
-    assert_eq!((count, &buf, info.begin, info.end, info.peer_id), (Poll::Ready(Ok(4)), b"abcd", true, false, 5));
+    assert_eq!(
+        (count, &buf, info.begin, info.end, info.peer_id),
+        (Poll::Ready(Ok(4)), b"abcd", true, false, 5)
+    );
     let (count, info) = read(&mut link, &mut buf);
     assert_eq!((count, info.end), (Poll::Ready(Ok(2)), true));
     assert_eq!(link.poll_flush(&mut cx()), Poll::Ready(Ok(())));
@@ -80,7 +85,10 @@ fn a_wrapped_link_stands_on_the_inner_one_and_keeps_its_transport_alive() {
 #[test]
 fn errors_cross_with_code_text_and_whether_to_try_again() {
     let error = registry().transport("sample").unwrap().open_transport("refuse").unwrap_err();
-    assert_eq!((error.code, error.retryable, error.message.as_str()), (ErrorCode::Config, true, "refused, as told"));
+    assert_eq!(
+        (error.code, error.retryable, error.message.as_str()),
+        (ErrorCode::Config, true, "refused, as told")
+    );
     let mut link = transport().connect("fail-read").unwrap();
     let (Poll::Ready(Err(error)), _) = read(&mut link, &mut [0; 4]) else { panic!("no error") };
     assert_eq!((error.code, error.retryable, error.message.as_str()), (ErrorCode::Timeout, true, "too late"));
@@ -105,7 +113,9 @@ fn a_panic_in_a_transport_ends_what_it_happened_in_and_nothing_else() {
     drop(link);
 
     let mut listener = transport().listen("panic-accept").unwrap();
-    assert!(matches!(listener.poll_accept(&mut cx()), Poll::Ready(Err(error)) if error.code == ErrorCode::Panic));
+    assert!(
+        matches!(listener.poll_accept(&mut cx()), Poll::Ready(Err(error)) if error.code == ErrorCode::Panic)
+    );
     let broken = transport();
     assert_eq!(broken.listen("panic-listen").unwrap_err().code, ErrorCode::Panic);
     assert_eq!(broken.listen("x://fine").unwrap_err().code, ErrorCode::Panic);
@@ -132,14 +142,21 @@ fn a_session_turns_bytes_replies_and_deliveries_into_output() {
     assert_eq!(out.output(&[]), b"hello c-1");
     out.reset();
     session.on_bytes(NOW, b"bytes deadline", ChunkInfo::default(), &mut out).unwrap();
-    assert_eq!((out.output(&[]), out.consumed(), session.deadline()), (b"bytes deadline".to_vec(), 14, Some(1234)));
+    assert_eq!(
+        (out.output(&[]), out.consumed(), session.deadline()),
+        (b"bytes deadline".to_vec(), 14, Some(1234))
+    );
     out.reset();
     let replies = [
         Reply { token: 1, answer: Answer::Done },
         Reply { token: 2, answer: Answer::Told(Box::new(Told { text: "name".into(), fields: vec![] })) },
         Reply {
             token: 3,
-            answer: Answer::Refused(Box::new(Refusal { reason: Reason::Full, text: "why".into(), fatal: true })),
+            answer: Answer::Refused(Box::new(Refusal {
+                reason: Reason::Full,
+                text: "why".into(),
+                fatal: true,
+            })),
         },
     ];
     assert_eq!(session.on_replies(NOW, &replies, &mut out), Ok(3));
@@ -183,11 +200,15 @@ fn a_panic_or_an_overflow_in_a_session_ends_that_session_alone() {
         (
             |s, out| {
                 let told = Told { text: "panic-on_replies".into(), fields: vec![] };
-                s.on_replies(NOW, &[Reply { token: 1, answer: Answer::Told(Box::new(told)) }], out).map(|_| ())
+                s.on_replies(NOW, &[Reply { token: 1, answer: Answer::Told(Box::new(told)) }], out)
+                    .map(|_| ())
             },
             ErrorCode::Panic,
         ),
-        (|s, out| s.on_deliveries(NOW, &[delivery("panic-on_deliveries")], out).map(|_| ()), ErrorCode::Panic),
+        (
+            |s, out| s.on_deliveries(NOW, &[delivery("panic-on_deliveries")], out).map(|_| ()),
+            ErrorCode::Panic,
+        ),
         (|s, out| s.on_flow(NOW, Flow::default(), "panic-on_flow", out), ErrorCode::Panic),
         (|s, out| s.on_timer(Now { monotonic_ms: 666, unix_ms: 0 }, out), ErrorCode::Panic),
         (|s, out| s.on_close(NOW, "panic-on_close", out), ErrorCode::Panic),
@@ -205,7 +226,10 @@ fn a_panic_or_an_overflow_in_a_session_ends_that_session_alone() {
         bystander.on_bytes(NOW, b"fine", ChunkInfo::default(), &mut out).unwrap();
         out.reset();
     }
-    assert_eq!(sample::session_named(&protocol, "panic-session", &mut out).unwrap_err().code, ErrorCode::Panic);
+    assert_eq!(
+        sample::session_named(&protocol, "panic-session", &mut out).unwrap_err().code,
+        ErrorCode::Panic
+    );
 }
 
 fn put(key: &str) -> Batch {
@@ -272,7 +296,8 @@ fn a_codec_shows_assembles_and_filters_and_a_visitor_may_stop_it() {
     assert_eq!(codec.keys(b"a\nb", 100, &mut |_| Err(stop.clone())), Err(stop.clone()));
     let kept = codec.filter(b"a\nb\nc", 100, &mut |item| Ok(item.index != 1)).unwrap();
     assert_eq!(kept, "a\nc");
-    let item = ::sabir_host::codec::Item { index: 0, timestamp_ms: 1, key: None, head: b"h", body: Some(b"x") };
+    let item =
+        ::sabir_host::codec::Item { index: 0, timestamp_ms: 1, key: None, head: b"h", body: Some(b"x") };
     assert_eq!(codec.assemble(&[item, item]).unwrap(), "x\nx");
     let mut batch = b"abc".to_vec();
     codec.assign_offsets(&mut batch, 7, 1).unwrap();
