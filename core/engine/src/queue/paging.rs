@@ -109,8 +109,10 @@ impl Queue {
                 }
                 continue;
             }
-            let recent_from = self.lanes[at].recent.front().map(|entry| entry.seq);
-            if recent_from.is_some_and(|first| first <= from) {
+            let recent = &self.lanes[at].recent;
+            let recent_from =
+                recent.get(recent.partition_point(|entry| entry.seq < from)).map(|entry| entry.seq);
+            if recent_from == Some(from) {
                 if !self.take_recent(view, at, from, memory) {
                     return None;
                 }
@@ -162,9 +164,16 @@ impl Queue {
         let lane = &mut self.lanes[at];
         if view == PLAIN {
             let feed = &mut self.views[PLAIN].feeds[at];
-            while let Some(entry) = lane.recent.pop_front() {
+            while let Some(front) = lane.recent.front() {
+                let next = lane.ready.next_from(feed.next.max(from));
+                if next.is_some_and(|next| next < front.seq) {
+                    // What was linked in between is in the store only.
+                    return true;
+                }
+                let wanted = next == Some(front.seq);
+                let Some(entry) = lane.recent.pop_front() else { break };
                 lane.recent_bytes -= entry.cost();
-                if entry.seq < from || !lane.ready.contains(entry.seq) {
+                if !wanted {
                     self.budget.discharge(memory, entry.cost());
                     continue;
                 }
@@ -178,6 +187,9 @@ impl Queue {
         let view = &mut self.views[view];
         let start = lane.recent.partition_point(|entry| entry.seq < from);
         for entry in lane.recent.range(start..) {
+            if lane.ready.next_from(view.feeds[at].next).is_some_and(|next| next < entry.seq) {
+                return true;
+            }
             if !lane.ready.contains(entry.seq) || !view.wants(entry) {
                 view.feeds[at].next = entry.seq + 1;
                 continue;

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A store in memory that is stricter than any real one: what the contract forbids, it panics at.
+
+use bytes::Bytes;
+use sabir_model::store::{Batch, LogId, LogRange, LogSummary, Op, Read, Record, TEMPORARY, Want};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+struct Entry {
+    label: Bytes,
+    data: Bytes,
+}
+
+/// Logs and keys.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    logs: BTreeMap<LogId, BTreeMap<u64, Entry>>,
+    next: BTreeMap<LogId, u64>,
+    pub keys: BTreeMap<Bytes, Bytes>,
+    /// Reads answered.
+    pub reads: usize,
+    /// Removal operations seen.
+    pub removals: usize,
+}
+
+impl Store {
+    pub fn apply(&mut self, batch: &Batch) {
+        for op in &batch.ops {
+            self.apply_op(op);
+        }
+    }
+
+    fn apply_op(&mut self, op: &Op) {
+        match op {
+            Op::Append { log, seq, label, record, span, format } => {
+                assert_eq!((*span, *format), (1, 0));
+                let data = Bytes::from(record.concat());
+                self.insert(*log, *seq, Entry { label: label.clone(), data });
+            }
+            Op::Link { log, seq, from_log, from_seq, label } => {
+                assert_eq!(log & TEMPORARY, from_log & TEMPORARY, "links stay within their class");
+                let source = self.logs.get(from_log).and_then(|log| log.get(from_seq));
+                let data =
+                    source.unwrap_or_else(|| panic!("link from {from_log:#x}/{from_seq}: none")).data.clone();
+                self.insert(*log, *seq, Entry { label: label.clone(), data });
+            }
+            Op::Remove { log, first, last } => {
+                self.removals += 1;
+                let entries = self.logs.entry(*log).or_default();
+                let gone: Vec<u64> = entries.range(first..=last).map(|(seq, _)| *seq).collect();
+                assert!(!gone.is_empty(), "nothing to remove at {log:#x}/{first}..={last}");
+                for seq in gone {
+                    entries.remove(&seq);
+                }
+            }
+            Op::Trim { log, before } => {
+                self.logs.entry(*log).or_default().retain(|seq, _| seq >= before);
+            }
+            Op::Put { key, value } => {
+                self.keys.insert(key.clone(), value.clone());
+            }
+            Op::Delete { key } => {
+                self.keys.remove(key);
+            }
+            Op::Replace { .. } => panic!("the engine does not replace"),
+        }
+    }
+
+    fn insert(&mut self, log: LogId, seq: u64, entry: Entry) {
+        let next = self.next.entry(log).or_default();
+        assert!(seq >= *next, "{log:#x}/{seq} does not grow beyond {next}");
+        *next = seq + 1;
+        self.logs.entry(log).or_default().insert(seq, entry);
+    }
+
+    pub fn read(&mut self, read: &Read) -> Vec<Record> {
+        self.reads += 1;
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        let Some(log) = self.logs.get(&read.log) else { return records };
+        for (seq, entry) in log.range(read.from..=read.last) {
+            let len = entry.data.len() as u64;
+            let full = read.max_records != 0 && records.len() as u64 == read.max_records;
+            let heavy = read.max_bytes != 0 && !records.is_empty() && bytes + len > read.max_bytes;
+            if full || heavy {
+                break;
+            }
+            bytes += len;
+            let data = match read.want {
+                Want::All => entry.data.clone(),
+                Want::Head { len } => entry.data.slice(..entry.data.len().min(len as usize)),
+                Want::Range { .. } => panic!("not asked for"),
+            };
+            records.push(Record {
+                seq: *seq,
+                span: 1,
+                format: 0,
+                total_len: len,
+                label: entry.label.clone(),
+                data,
+            });
+        }
+        records
+    }
+
+    /// What is left when the process has gone.
+    pub fn reopened(mut self) -> Store {
+        self.logs.retain(|log, _| log & TEMPORARY == 0);
+        self.next.retain(|log, _| log & TEMPORARY == 0);
+        self
+    }
+
+    pub fn summaries(&self) -> Vec<LogSummary> {
+        let summary = |(log, next): (&LogId, &u64)| {
+            let mut ranges: Vec<LogRange> = Vec::new();
+            for (seq, entry) in self.logs.get(log).into_iter().flatten() {
+                let bytes = entry.data.len() as u64;
+                match ranges.last_mut() {
+                    Some(range) if range.last + 1 == *seq => {
+                        range.last = *seq;
+                        range.count += 1;
+                        range.bytes += bytes;
+                    }
+                    _ => ranges.push(LogRange { first: *seq, last: *seq, count: 1, bytes }),
+                }
+            }
+            LogSummary { log: *log, next_seq: *next, ranges }
+        };
+        self.next.iter().map(summary).collect()
+    }
+
+    /// Entries in all logs that stay.
+    pub fn durable_entries(&self) -> usize {
+        self.logs.iter().filter(|(log, _)| *log & TEMPORARY == 0).map(|(_, log)| log.len()).sum()
+    }
+
+    /// Entries in all logs that do not stay.
+    pub fn temporary_entries(&self) -> usize {
+        self.logs.iter().filter(|(log, _)| *log & TEMPORARY != 0).map(|(_, log)| log.len()).sum()
+    }
+
+    /// Different records in the logs that stay: links share theirs.
+    pub fn durable_records(&self) -> usize {
+        let mut records: Vec<*const u8> = self
+            .logs
+            .iter()
+            .filter(|(log, _)| *log & TEMPORARY == 0)
+            .flat_map(|(_, log)| log.values().map(|entry| entry.data.as_ptr()))
+            .collect();
+        records.sort_unstable();
+        records.dedup();
+        records.len()
+    }
+
+    /// Keys that count attempts.
+    pub fn attempt_keys(&self) -> usize {
+        self.keys.keys().filter(|key| key.starts_with(b"e\x50")).count()
+    }
+}
