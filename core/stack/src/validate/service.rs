@@ -3,7 +3,7 @@
 
 use super::verbs;
 use crate::batch::{Admission, Admissions, Batch, Login, Outbound, Outgoing, Session, Stack, fatal};
-use sabir_model::verb::{Reason, Refusal, Verb};
+use sabir_model::verb::{Reason, Refusal, Request, Verb};
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 use tower::Service;
@@ -30,17 +30,38 @@ impl<S: Stack> Service<Batch> for Validate<S> {
     }
 
     fn call(&mut self, mut batch: Batch) -> Admission {
+        if batch.session.is_over {
+            // Settling after the end means nothing, and is nobody's fault: the two have crossed.
+            batch.requests.retain(|request| !is_silent_settle(request));
+        }
         let (mut connecting, mut ended) = (false, false);
         batch.check(|session, request| {
             if session.is_over || ended {
-                return Err(fatal(Reason::Invalid, "the session is over"));
+                let crossed = ended && is_silent_settle(request);
+                return if crossed { Ok(()) } else { Err(fatal(Reason::Invalid, "the session is over")) };
             }
             in_order(session, &request.verb, &mut connecting)?;
             verbs::check(request)?;
             ended = matches!(request.verb, Verb::Disconnect);
             Ok(())
         });
+        if ended {
+            end_last(&mut batch.requests);
+        }
         self.inner.call(batch)
+    }
+}
+
+/// Whether nobody waits for an answer to it: as of the settles that the server sends for what it has written.
+fn is_silent_settle(request: &Request) -> bool {
+    !request.confirm && matches!(request.verb, Verb::Settle(_) | Verb::Credit { .. })
+}
+
+/// What was settled before the session's end became known still counts.
+fn end_last(requests: &mut [Request]) {
+    let end = requests.iter().position(|request| matches!(request.verb, Verb::Disconnect));
+    if let Some(behind) = end.and_then(|end| requests.get_mut(end..)) {
+        behind.rotate_left(1);
     }
 }
 

@@ -75,6 +75,20 @@ fn what_is_refused_leaves_the_others_in_their_order() {
     assert_eq!(tokens, [1, 2, 4, 5, 7, 8]);
 }
 
+#[test]
+fn what_was_settled_while_the_end_was_on_its_way_still_counts() {
+    let settle = |tag| Request {
+        confirm: false,
+        ..request(tag, 1, Verb::Settle(Settle { range: SettleRange::UpTo(tag), outcome: Outcome::Accept }))
+    };
+    let mut client = Broker::open().connected();
+    assert_eq!(client.ask_all(vec![settle(1), request(9, 0, Verb::Disconnect), settle(2), settle(3)]), []);
+    let order: Vec<u64> = client.reached.lock().unwrap().drain(..).map(|request| request.token).collect();
+    assert_eq!(order, [1, 2, 3, 9]);
+    assert_eq!(client.ask_all(vec![settle(4)]), []);
+    assert_eq!(client.reached(), []);
+}
+
 fn times(timestamp_ms: i64, expiration_ms: i64, deliver_at_ms: i64) -> Verb {
     Verb::Publish(message(&Fixed { timestamp_ms, expiration_ms, deliver_at_ms, ..Fixed::default() }, None, 1))
 }
