@@ -181,7 +181,12 @@ impl Link for AbstractLink {
         self.socket.poll_recv(cx, buf).map_err(Error::from)
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>], _: ChunkInfo) -> Poll<Result<usize>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        _: ChunkInfo,
+    ) -> Poll<Result<usize>> {
         self.socket.poll_sendv(cx, bufs).map_err(Error::from)
     }
 

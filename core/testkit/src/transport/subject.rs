@@ -2,7 +2,7 @@
 //! The transport that is looked at, and how to reach it.
 
 use super::end::{Check, End, Failure, ready};
-use sabir_host::{Error, Framing, Link, Listener, Transport};
+use sabir_host::{Component, Error, Framing, Link, Listener, Transport, abi};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -90,6 +90,48 @@ impl Subject {
         }
     }
 
+    /// A component of which nothing is known but what it says of itself: finds out what addresses it takes and what
+    /// its links can do. `listen` is the address to listen on (see [`Profile::listen`]), where the usual forms are
+    /// not the component's: a host and port, a name, a path. To be called by the closure that is handed to
+    /// [`run`](super::run()), on whose reactor the links are tried.
+    ///
+    /// # Errors
+    /// Why there is nothing to look at: it cannot be opened, does not both listen and connect by itself, or takes
+    /// none of the addresses.
+    pub fn discover(component: &Component, listen: Option<&str>) -> Result<Self, String> {
+        let transport = component.open_transport("{}").map_err(|error| error.to_string())?;
+        let needs = abi::SABIR_CAP_TRANSPORT_LISTEN | abi::SABIR_CAP_TRANSPORT_CONNECT;
+        if transport.capabilities() & needs != needs {
+            return Err(
+                "it does not both listen and connect by itself: there is nothing to look at".to_owned()
+            );
+        }
+        let scheme = component.name();
+        let forms = match listen {
+            Some(listen) => vec![listen.to_owned()],
+            None => usual_forms(scheme),
+        };
+        let mut refusals = Vec::new();
+        for form in forms {
+            let mut subject = Self::new(Profile::stream(scheme, &form), transport.clone());
+            subject.profile.half_close = transport.capabilities() & abi::SABIR_CAP_TRANSPORT_HALF_CLOSE != 0;
+            match subject.framing() {
+                Ok(framing) => {
+                    subject.profile.framing = framing;
+                    return Ok(subject);
+                }
+                Err(error) => refusals.push(format!("{form}: {error}")),
+            }
+        }
+        Err(format!("it can be listened on at none of these addresses:\n{}", refusals.join("\n")))
+    }
+
+    /// The framing of a link to a listener of its own.
+    fn framing(&self) -> Result<Framing, Error> {
+        let listener = self.listen_at(&self.fresh_uri())?;
+        Ok(self.connect_to(&self.uri_of(listener.local_address()))?.framing())
+    }
+
     /// What the suite was told.
     pub fn profile(&self) -> &Profile {
         &self.profile
@@ -151,6 +193,16 @@ impl Subject {
         let (accepted, connected) = self.link(&mut listener).await?;
         Ok((listener, accepted, connected))
     }
+}
+
+/// What addresses of this machine look like, as far as one can guess.
+fn usual_forms(scheme: &str) -> Vec<String> {
+    let folder = std::env::temp_dir();
+    vec![
+        format!("{scheme}://127.0.0.1:0"),
+        format!("{scheme}://sabir-verify-{{n}}"),
+        format!("{scheme}://{}/sabir-verify-{{n}}.sock", folder.display()),
+    ]
 }
 
 /// The next link of a listener, ready.
