@@ -58,7 +58,7 @@ pub static SETTINGS: &[Setting] = &[
         "login_pipeline_bytes",
         0,
         1 << 20,
-        "65536",
+        "262144",
         "bytes that a client may send behind CONNECT before it is answered",
     ),
     Setting {

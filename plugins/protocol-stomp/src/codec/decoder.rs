@@ -313,7 +313,8 @@ impl Decoder {
         if input.len() > self.limits.head_bytes {
             return Err(FrameError::HeadTooLong(self.limits.head_bytes));
         }
-        if line.len() > self.limits.header_bytes {
+        // A carriage return may already have been read of the line's end.
+        if line.strip_suffix(b"\r").unwrap_or(line).len() > self.limits.header_bytes {
             return Err(FrameError::HeaderTooLong(self.limits.header_bytes));
         }
         Ok(())
@@ -422,6 +423,10 @@ impl Decoder {
         length: u64,
     ) -> Result<Option<Body>, FrameError> {
         let available = input.len() - head_len;
+        let is_short = (head_len as u64).saturating_add(length) < self.limits.whole_bytes as u64;
+        if !is_short && !command.has_body() {
+            return Err(FrameError::Body(command.as_str()));
+        }
         if let Ok(len) = usize::try_from(length)
             && len < available
         {
@@ -431,11 +436,8 @@ impl Decoder {
             }
             return Ok(Some(Body { start: head_len, len, more: false, end: end + 1 }));
         }
-        if (head_len as u64).saturating_add(length).saturating_add(1) <= self.limits.whole_bytes as u64 {
+        if is_short {
             return Ok(None);
-        }
-        if !command.has_body() {
-            return Err(FrameError::Body(command.as_str()));
         }
         let taken = available.min(usize::try_from(length).unwrap_or(usize::MAX));
         self.after = State::Counted { left: length - taken as u64, total: length };
@@ -453,6 +455,9 @@ impl Decoder {
             let end = from + found;
             if (end - head_len) as u64 > self.limits.body_bytes {
                 return Err(FrameError::BodyTooLong(self.limits.body_bytes));
+            }
+            if end >= self.limits.whole_bytes && !command.has_body() {
+                return Err(FrameError::Body(command.as_str()));
             }
             return Ok(Some(Body { start: head_len, len: end - head_len, more: false, end: end + 1 }));
         }

@@ -133,14 +133,22 @@ impl<'s, S: Sink> FrameWriter<'s, S> {
 #[inline]
 fn put_escaped<S: Sink>(sink: &mut S, text: &str, escapes: Escapes, is_name: bool) {
     let bytes = text.as_bytes();
-    // Without early exit, so that it is done sixteen bytes at a time.
-    let special =
-        |byte: u8| (byte == b'\n') | (byte == b'\r') | (byte == b':') | (byte == b'\\') | (byte == 0);
-    if !bytes.iter().fold(false, |found, byte| found | special(*byte)) {
+    if has_special(bytes) {
+        put_specials(sink, bytes, escapes, is_name);
+    } else {
         sink.put(bytes);
-        return;
     }
-    put_specials(sink, bytes, escapes, is_name);
+}
+
+/// Whether a byte may need an escape or would break a frame. Other control characters are rare enough to be looked
+/// at twice.
+#[inline]
+fn has_special(bytes: &[u8]) -> bool {
+    let special = |byte: u8| (byte < b' ') | (byte == b':') | (byte == b'\\');
+    // Without early exit and in runs of one length, so that eight bytes are looked at together.
+    let (runs, rest) = bytes.as_chunks::<8>();
+    let look = |found, bytes: &[u8]| bytes.iter().fold(found, |found: bool, byte| found | special(*byte));
+    look(runs.iter().fold(false, |found, run| look(found, run)), rest)
 }
 
 #[cold]
