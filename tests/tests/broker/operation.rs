@@ -10,6 +10,7 @@ use std::process::Command;
 const CONFIGURATION: i32 = 3;
 const PLUGIN: i32 = 4;
 const STORE_OPEN: i32 = 5;
+const LISTEN: i32 = 7;
 
 #[test]
 fn sigterm_ends_the_broker_with_success_and_everything_confirmed_is_kept() {
@@ -98,7 +99,9 @@ fn listening_beyond_this_machine_without_users_is_refused() {
     let mut options = Options::new(&data);
     options.arguments = vec!["--listen".to_owned(), "tcp://0.0.0.0:0".to_owned()];
     let output = options.run_to_end();
-    assert_eq!(output.status.code(), Some(CONFIGURATION), "{output:?}");
+    assert_eq!(output.status.code(), Some(LISTEN), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("0.0.0.0") && words.contains("sabir user add"), "{words}");
 }
 
 #[test]
