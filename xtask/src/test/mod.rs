@@ -9,7 +9,7 @@ mod c;
 mod python;
 mod tools;
 
-use crate::tidy;
+use crate::{headers, tidy};
 use crate::workspace::{Built, Metadata, Profile, cargo, gather, succeed};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
@@ -49,6 +49,7 @@ pub fn test(arguments: &TestArguments) -> Result<()> {
     if filter.is_none() {
         stages.may("format", 10, || succeed(cargo().args(["fmt", "--all", "--check"])));
         stages.may("tidy", 15, tidy::tidy);
+        stages.may("headers", 20, || headers::headers(true));
         stages.may("licences", 60, deny);
         stages.may("c", 30, c::check);
         stages.may("clippy", 300, clippy);
