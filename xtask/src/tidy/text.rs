@@ -44,7 +44,7 @@ pub fn check(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
     let licensed = LICENSED.contains(&ending) || text.starts_with("#!/");
-    if licensed && !text.is_empty() && !text.lines().take(TOP_LINES).any(|line| line.ends_with(SPDX)) {
+    if licensed && !text.is_empty() && !text.lines().take(TOP_LINES).any(|line| line.contains(SPDX)) {
         findings.push(Finding::new(path, 1, format!("the first line is not `{SPDX}` in a comment")));
     }
     for (index, line) in text.lines().enumerate() {
