@@ -60,7 +60,9 @@ pub fn headers(check: bool) -> Result<()> {
     }
     let committed = fs::read_to_string(&path).with_context(|| format!("reading {HEADER}"))?;
     if let Some(line) = first_difference(&header, &committed) {
-        bail!("{HEADER} differs from core/abi at line {line}: run `cargo xtask headers` and commit the result");
+        bail!(
+            "{HEADER} differs from core/abi at line {line}: run `cargo xtask headers` and commit the result"
+        );
     }
     Ok(())
 }
@@ -155,7 +157,8 @@ fn typed_constants(raw: &str, sources: &str) -> Result<String> {
         match typed(kind, value) {
             Some(value) => format!("#define {name} {value}"),
             None => {
-                failure = Some(format!("the constant {name} of type {kind} is {value}: teach xtask to write it"));
+                failure =
+                    Some(format!("the constant {name} of type {kind} is {value}: teach xtask to write it"));
                 found[0].to_owned()
             }
         }

@@ -437,9 +437,8 @@ mod tests {
         // SAFETY: the table is as long as it says.
         assert!(unsafe { with_context(&sabir_waker { data: ptr::null(), vtable: &half }, |_| ()) }.is_none());
         let short = sabir_waker_vtable { struct_size: 8, ..foreign::table() };
+        let waker = sabir_waker { data: ptr::null(), vtable: &short };
         // SAFETY: as above.
-        assert!(
-            unsafe { with_context(&sabir_waker { data: ptr::null(), vtable: &short }, |_| ()) }.is_none()
-        );
+        assert!(unsafe { with_context(&waker, |_| ()) }.is_none());
     }
 }

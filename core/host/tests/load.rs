@@ -408,3 +408,37 @@ fn a_directory_tells_of_every_library_in_it_what_became_of_it() {
     let missing = directory.0.join("none");
     assert!(matches!(registry.load_dir(&missing), Err(LoadError::Read { path, .. }) if path == missing));
 }
+
+#[test]
+fn a_plugin_in_c_built_from_the_header_of_version_1_0_loads_and_works_today() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = Directory::new("frozen");
+    let path = directory.0.join("old_plugin.so");
+    let header = here.join("../abi/tests/frozen/sabir_plugin-1.0.h").canonicalize().unwrap();
+    let output = Command::new("gcc")
+        .args(["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror"])
+        .args(["-shared", "-fPIC", "-fvisibility=hidden"])
+        .arg(format!("-DFROZEN_HEADER=\"{}\"", header.display()))
+        .arg("-o")
+        .args([&path, &here.join("tests/frozen_plugin.c")])
+        .output()
+        .expect("gcc is needed to build plugins in C");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(Registry::inspect(&path).unwrap().name, "old-plugin");
+    let mut registry = Registry::new();
+    let description = registry.load(&path).unwrap();
+    assert_eq!((description.abi_minor, description.origin), (0, Origin::File(path)));
+    let transport = registry.transport("old").unwrap().open_transport("{}").unwrap();
+    let mut link = transport.connect("old://x").unwrap();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let (mut buf, mut info) = ([0; 8], ::sabir_host::ChunkInfo::default());
+    // What the table does not have is not called, and counts as done.
+    assert!(matches!(link.poll_ready(&mut cx), std::task::Poll::Ready(Ok(()))));
+    assert!(matches!(link.poll_flush(&mut cx), std::task::Poll::Ready(Ok(()))));
+    assert!(link.attributes().is_empty());
+    assert_eq!(link.poll_read(&mut cx, &mut buf, &mut info), std::task::Poll::Ready(Ok(3)));
+    assert_eq!(&buf[..3], b"old");
+    let written = link.poll_write(&mut cx, &[std::io::IoSlice::new(b"x")], info);
+    assert!(matches!(written, std::task::Poll::Ready(Err(error)) if error.message == "this link only tells"));
+}

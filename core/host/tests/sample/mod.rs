@@ -251,8 +251,10 @@ impl Drop for EchoSession {
 
 /// A store of keys alone, which holds what it was told to.
 pub struct Shelf {
-    state: Mutex<(u64, BTreeMap<Vec<u8>, Vec<u8>>)>,
+    state: Mutex<(u64, Keys)>,
 }
+
+type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl Store for Shelf {
     const NAME: &'static str = "sample";
