@@ -100,6 +100,7 @@ fn measure(name: &str, shared: &Shared, make: impl Fn(u64) -> Request) {
 fn main() {
     let rule = Rule {
         destination: "queue://ORDERS.#".to_owned(),
+        virtual_host: None,
         allow: vec![Operation::Write],
         users: vec!["*".to_owned()],
         groups: Vec::new(),

@@ -122,7 +122,7 @@ pub fn serve_with(
         let what = what.to_owned();
         move |error| ServeError::System { what, error }
     };
-    let policy = config.security.policy()?;
+    let policy = config.security.policy()?.with_default_virtual_host(&config.engine.default_virtual_host);
     let reactors = Arc::new(
         Reactors::start(config.broker.reactor_threads).map_err(system("starting the reactor threads"))?,
     );
@@ -358,7 +358,7 @@ impl RunningBroker {
     /// keys that changed and need a restart.
     pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, ServeError> {
         let was_closed = !matches!(self.policy().authentication, Authentication::Off);
-        let policy = config.security.policy()?;
+        let policy = config.security.policy()?.with_default_virtual_host(&config.engine.default_virtual_host);
         let is_open = matches!(policy.authentication, Authentication::Off);
         if was_closed && is_open && config.security.authentication != crate::config::AuthenticationMode::Off {
             // A users' file that has vanished is no wish to let everybody in.

@@ -89,6 +89,7 @@ pub fn rules(top: &Reader<'_>, errors: &Errors) -> Rules {
         }
         let rule = Rule {
             destination: reader.text("destination"),
+            virtual_host: reader.text_if("virtual_host"),
             allow,
             users: reader.texts_if("users").unwrap_or_default(),
             groups: reader.texts_if("groups").unwrap_or_default(),

@@ -27,6 +27,8 @@ pub(super) struct Decisions {
     /// Of the policy under which all this was decided; 0: nothing was.
     generation: u64,
     principal: Arc<Principal>,
+    /// As the log-in names it; `None`: the default one.
+    virtual_host: Option<String>,
     /// Names are believed because passwords were checked.
     authenticated: bool,
     policy: Arc<Policy>,
@@ -52,9 +54,10 @@ impl Decisions {
     pub(super) fn begin(
         &mut self,
         principal: Arc<Principal>,
+        virtual_host: Option<String>,
         policy: &Arc<Policy>,
     ) -> Option<Arc<Principal>> {
-        *self = Decisions { principal, ..Decisions::default() };
+        *self = Decisions { principal, virtual_host, ..Decisions::default() };
         self.renew(policy)
     }
 
@@ -106,7 +109,8 @@ impl Decisions {
         if self.kept.len() >= MAX_KEPT {
             self.kept.clear();
         }
-        let decided = self.policy.rules.allow(&self.principal, operation, destination);
+        let virtual_host = self.virtual_host.as_deref().unwrap_or(&self.policy.default_virtual_host);
+        let decided = self.policy.rules.allow(&self.principal, virtual_host, operation, destination);
         self.kept.insert(key, decided);
         decided
     }

@@ -64,10 +64,12 @@ fn check(
             session.is_over = true;
             Ok(())
         }
-        Verb::Connect(_) => {
+        Verb::Connect(connect) => {
+            // An empty name is the default one for the engine too.
+            let virtual_host = connect.virtual_host.clone().filter(|name| !name.is_empty());
             // Whoever was let in under an older policy is looked at again.
             if let Login::Done(principal) = &session.login
-                && let Some(principal) = decisions.begin(principal.clone(), policy)
+                && let Some(principal) = decisions.begin(principal.clone(), virtual_host, policy)
             {
                 session.login = Login::Done(principal);
             }

@@ -26,6 +26,8 @@ pub struct Policy {
     pub rules: Rules,
     /// How much of it.
     pub limits: Limits,
+    /// The virtual host of sessions that name none, for rules that name one.
+    pub default_virtual_host: String,
     generation: u64,
 }
 
@@ -47,7 +49,12 @@ pub enum Authentication {
 impl Policy {
     /// A policy; until it is shared its generation is 0.
     pub fn new(authentication: Authentication, rules: Rules, limits: Limits) -> Self {
-        Policy { authentication, rules, limits, generation: 0 }
+        Policy { authentication, rules, limits, ..Policy::default() }
+    }
+
+    /// The same, where sessions that name no virtual host are in this one.
+    pub fn with_default_virtual_host(self, name: &str) -> Self {
+        Policy { default_virtual_host: name.to_owned(), ..self }
     }
 
     /// Grows with each replacement, so that what was decided under an older policy can be told.

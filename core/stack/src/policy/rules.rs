@@ -42,6 +42,9 @@ impl Operation {
 pub struct Rule {
     /// `queue://`, `topic://` or `exchange://`, and a pattern: `*` is one word, `#` is any number of words.
     pub destination: String,
+    /// In which virtual host; without it in all of them.
+    #[serde(default)]
+    pub virtual_host: Option<String>,
     /// What is allowed.
     pub allow: Vec<Operation>,
     /// To whom: names, or `*` for everybody who was let in.
@@ -102,17 +105,24 @@ impl Rules {
         self.rules.is_empty()
     }
 
-    /// Whether somebody may do that with everything that a destination's name stands for.
+    /// Whether somebody may do that, in a virtual host, with everything that a destination's name stands for.
     ///
     /// A name with wildcards is allowed only if one rule allows all that it can ever match: a rule for `a.b` does not
     /// open `a.*`.
-    pub fn allow(&self, principal: &Principal, operation: Operation, destination: &Destination) -> bool {
+    pub fn allow(
+        &self,
+        principal: &Principal,
+        virtual_host: &str,
+        operation: Operation,
+        destination: &Destination,
+    ) -> bool {
         if self.is_empty() {
             return true;
         }
         let Ok(asked) = Pattern::parse(&destination.name) else { return false };
         self.rules.iter().any(|rule| {
             rule.kind == destination.kind
+                && rule.rule.virtual_host.as_deref().is_none_or(|only| only == virtual_host)
                 && rule.rule.allow.contains(&operation)
                 && rule.is_for(principal)
                 && rule.pattern.covers(&asked)

@@ -4,7 +4,7 @@
 use crate::support::*;
 use sabir_model::message::Fixed;
 use sabir_model::verb::{Bind, Delete, Query, Reason, Verb};
-use sabir_stack::policy::Rules;
+use sabir_stack::policy::{Operation, Rule, Rules};
 use sabir_stack::verb_kind::VerbKind;
 use sabir_stack::{Authentication, Limits, Policy};
 
@@ -311,4 +311,33 @@ fn what_limits_refuse_leaves_nothing_behind() {
         assert_eq!(refusals.len(), if n > 3 { 3 } else { 0 });
     }
     assert_eq!(client.reached().len(), 9);
+}
+
+#[test]
+fn a_rule_for_one_virtual_host_opens_no_other() {
+    let rule = Rule {
+        destination: "queue://A".to_owned(),
+        virtual_host: Some("shop".to_owned()),
+        allow: vec![Operation::Read],
+        users: vec!["ann".to_owned()],
+        groups: Vec::new(),
+    };
+    let policy = |default: &str| {
+        let rules = Rules::new(vec![rule.clone()]).unwrap();
+        Policy::new(users(&[("ann", &[])]), rules, Limits::default()).with_default_virtual_host(default)
+    };
+    let cases = [
+        (Some("shop"), "other", true),
+        (Some("other"), "shop", false),
+        (None, "shop", true),
+        (None, "other", false),
+        (Some(""), "shop", true),
+    ];
+    for (named, default, allowed) in cases {
+        let Verb::Connect(mut connect) = log_in("ann") else { unreachable!() };
+        connect.virtual_host = named.map(str::to_owned);
+        let mut client = Broker::new(policy(default)).client();
+        assert_eq!(client.ask(Verb::Connect(connect)), []);
+        assert_eq!(client.ask(subscribe("queue://A")).is_empty(), allowed, "{named:?} {default}");
+    }
 }

@@ -105,6 +105,7 @@ fn programs_that_write_at_the_same_time_lose_nothing() {
 fn rule(destination: &str, allow: &[Operation], users: &[&str]) -> Rule {
     Rule {
         destination: destination.to_owned(),
+        virtual_host: None,
         allow: allow.to_vec(),
         users: users.iter().map(|user| (*user).to_owned()).collect(),
         groups: Vec::new(),

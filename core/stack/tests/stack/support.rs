@@ -326,6 +326,7 @@ pub fn rules(texts: &[&str]) -> Rules {
             names.into_iter().partition(|name| name.starts_with('@'));
         Rule {
             destination,
+            virtual_host: None,
             allow,
             users: users.into_iter().map(str::to_owned).collect(),
             groups: groups.into_iter().map(|group| group[1..].to_owned()).collect(),
