@@ -171,15 +171,6 @@ pub unsafe fn with_context<R>(
     Some(poll(&mut Context::from_waker(&waker)))
 }
 
-/// Takes an owned C waker over. `None`: it breaks the contract.
-///
-/// # Safety
-/// `waker` is an owned waker of the contract.
-pub unsafe fn take(waker: sabir_waker) -> Option<Waker> {
-    // SAFETY: the caller promises it.
-    unsafe { Some(Waker::from_raw(owned(waker)?)) }
-}
-
 /// # Safety
 /// `waker` is a waker of the contract, valid as long as the result is used.
 unsafe fn borrowed(waker: &sabir_waker) -> Option<RawWaker> {
