@@ -44,7 +44,7 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// A checkpoint is made after so many milliseconds in which something was written.
     pub checkpoint_interval_ms: u64,
-    /// Room in bytes that only removals and checkpoints may use, so that a full disk can be emptied.
+    /// Size of each of two files that only removals and checkpoints may use, so that a full disk can be emptied.
     pub reserve_bytes: u64,
     /// Emptied files that are kept to be used again.
     pub spare_files: usize,
@@ -66,7 +66,7 @@ impl Default for Options {
             direct_bytes: 256 << 10,
             checkpoint_bytes: 64 << 20,
             checkpoint_interval_ms: 60_000,
-            reserve_bytes: 256 << 10,
+            reserve_bytes: 1 << 20,
             spare_files: 2,
             background: true,
         }
@@ -118,9 +118,6 @@ impl Options {
         if self.first_file_bytes > self.file_bytes {
             return refuse("first_file_bytes: it is larger than file_bytes".to_owned());
         }
-        if self.reserve_bytes > self.first_file_bytes / 2 {
-            return refuse("reserve_bytes: it is more than half of first_file_bytes".to_owned());
-        }
         Ok(())
     }
 }
@@ -137,7 +134,7 @@ mod tests {
             (r#"{"path":"x","sync":"sometimes"}"#, "sometimes"),
             (r#"{"path":"x","file_bytes":1}"#, "file_bytes"),
             (r#"{"path":"x","file_bytes":65536}"#, "first_file_bytes"),
-            (r#"{"path":"x","reserve_bytes":1000000}"#, "reserve_bytes"),
+            (r#"{"path":"x","reserve_bytes":100}"#, "reserve_bytes"),
             ("[1]", "configuration"),
         ] {
             let error = Options::parse(json).unwrap_err();

@@ -9,6 +9,7 @@ use crate::format::{Place, StoreId};
 use sabir_sdk::disk::{Disk, DiskFile};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A file with batches.
@@ -69,9 +70,14 @@ struct Making {
     next_number: u32,
     // The size of the next file, if nobody needs more.
     next_size: u64,
-    // Emptied files: number and size.
+    // Emptied files.
     spares: Vec<Arc<DataFile>>,
+    // Files that only those who free room may use.
+    reserve: Vec<Arc<DataFile>>,
 }
+
+/// Files in the reserve: while one fills with removals, a checkpoint in the other makes it free again.
+const RESERVE_FILES: usize = 2;
 
 /// The files that wait to be written, and the making of more.
 pub struct Supply {
@@ -82,6 +88,8 @@ pub struct Supply {
     spare_files: usize,
     ready: Mutex<VecDeque<Arc<DataFile>>>,
     making: Mutex<Making>,
+    // Length of the shortest file of the reserve; 0 while it is not whole.
+    reserved: AtomicU64,
 }
 
 impl Supply {
@@ -93,14 +101,10 @@ impl Supply {
         [smallest, largest]: [u64; 2],
         spare_files: usize,
     ) -> Self {
-        let making = Making { next_number, next_size: smallest, spares: Vec::new() };
+        let making = Making { next_number, next_size: smallest, spares: Vec::new(), reserve: Vec::new() };
         let ready = Mutex::new(VecDeque::new());
-        Supply { disk, identity, smallest, largest, spare_files, ready, making: Mutex::new(making) }
-    }
-
-    /// Bytes of the files that are ready.
-    pub fn ready_bytes(&self) -> u64 {
-        locked(&self.ready).iter().map(|file| file.size_bytes - HEADER_LEN).sum()
+        let (making, reserved) = (Mutex::new(making), AtomicU64::new(0));
+        Supply { disk, identity, smallest, largest, spare_files, ready, making, reserved }
     }
 
     /// A number for a file that is none of the log's.
@@ -120,25 +124,59 @@ impl Supply {
         Ok(())
     }
 
-    /// Makes one more file ready.
-    pub fn provide_more(&self) -> io::Result<()> {
+    /// Sees to it that the reserve is whole, with files of at least this length.
+    pub fn provide_reserve(&self, size: u64) -> io::Result<()> {
+        let size = (size + HEADER_LEN).next_multiple_of(PAGE);
+        if self.reserved.load(Relaxed) >= size {
+            return Ok(());
+        }
         let mut making = locked(&self.making);
-        let file = self.make(&mut making, 0)?;
-        locked(&self.ready).push_back(file);
-        Ok(())
+        let (mut kept, short): (Vec<_>, Vec<_>) =
+            making.reserve.drain(..).partition(|file: &Arc<DataFile>| file.size_bytes >= size);
+        let mut result = short.iter().try_for_each(|file| self.disk.remove(&file.name));
+        while kept.len() < RESERVE_FILES && result.is_ok() {
+            result = self.make_reserve(&mut making, size).map(|file| kept.push(file));
+        }
+        self.reserved.store(if result.is_ok() { size } else { 0 }, Relaxed);
+        making.reserve = kept;
+        result
     }
 
-    /// Takes the next file with at least `room` bytes for batches, making it if there is none.
-    pub fn take(&self, room: u64) -> io::Result<Arc<DataFile>> {
+    fn make_reserve(&self, making: &mut Making, size: u64) -> io::Result<Arc<DataFile>> {
+        let (number, epoch, store) = (making.next_number, self.identity.epoch, self.identity.store);
+        let name = file::name("spare", epoch, number);
+        if self.disk.free_bytes()? < size {
+            // What is kept for speed alone makes room.
+            making.spares.drain(..).try_for_each(|spare| self.disk.remove(&spare.name))?;
+        }
+        if self.disk.free_bytes()? < size {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let handle = self.pre_write(&name, size)?;
+        making.next_number += 1;
+        Ok(Arc::new(DataFile { number, epoch, store, size_bytes: size, temporary: false, name, handle }))
+    }
+
+    /// Takes the next file with at least `room` bytes for batches, making it if there is none; from the reserve if
+    /// there is no room and the caller may. Answers whether it did.
+    pub fn take(&self, room: u64, may_use_reserve: bool) -> io::Result<(Arc<DataFile>, bool)> {
         if let Some(file) = self.take_ready(room, &mut None) {
-            return Ok(file);
+            return Ok((file, false));
         }
         // Whoever is making one has the lock: what it makes may be what is needed.
         let mut making = locked(&self.making);
         if let Some(file) = self.take_ready(room, &mut Some(&mut making)) {
-            return Ok(file);
+            return Ok((file, false));
         }
-        self.make(&mut making, room)
+        match self.make(&mut making, room) {
+            Err(error) if may_use_reserve && is_full(&error) => {
+                let at = making.reserve.iter().position(|file| file.size_bytes - HEADER_LEN >= room);
+                let file = making.reserve.swap_remove(at.ok_or(error)?);
+                self.reserved.store(0, Relaxed);
+                Ok((self.dedicate(&mut making, &file.name, file.size_bytes, file.handle.clone())?, true))
+            }
+            made => Ok((made?, false)),
+        }
     }
 
     // Files are written in the order of their numbers: those passed over wait to be given new ones.
@@ -158,40 +196,47 @@ impl Supply {
 
     fn make(&self, making: &mut Making, room: u64) -> io::Result<Arc<DataFile>> {
         let least = (room + HEADER_LEN).next_multiple_of(PAGE);
-        let number = making.next_number;
-        let epoch = self.identity.epoch;
-        let name = file::data_name(epoch, number);
-        let spare = making.spares.iter().position(|spare| spare.size_bytes >= least.max(making.next_size));
-        let (handle, size_bytes, from) = match spare.map(|at| making.spares.swap_remove(at)) {
-            Some(spare) => (spare.handle.clone(), spare.size_bytes, spare.name.clone()),
-            None => {
-                let from = file::name("making", epoch, number);
-                let size = self.affordable(making.next_size, least)?;
-                (self.pre_write(&from, size)?, size, from)
+        let wanted = least.max(making.next_size);
+        let spare = |making: &mut Making, size: u64| {
+            let at = making.spares.iter().position(|spare| spare.size_bytes >= size)?;
+            Some(making.spares.swap_remove(at))
+        };
+        let mut found = spare(making, wanted);
+        let mut size = 0;
+        if found.is_none() {
+            match self.affordable(wanted, least) {
+                Ok(affordable) => size = affordable,
+                // A smaller one than wanted is better than none.
+                Err(error) => found = Some(spare(making, least).ok_or(error)?),
             }
-        };
-        let header = FileHeader {
-            store: self.identity.store,
-            epoch,
-            file: number,
-            size_bytes,
-            seals: self.identity.seals.clone(),
-        };
+        }
+        if let Some(spare) = found {
+            return self.dedicate(making, &spare.name, spare.size_bytes, spare.handle.clone());
+        }
+        let from = file::name("making", self.identity.epoch, making.next_number);
+        let handle = self.pre_write(&from, size)?;
+        making.next_size = (making.next_size * 4).min(self.largest);
+        self.dedicate(making, &from, size, handle)
+    }
+
+    // Makes a pre-written file the next data file.
+    fn dedicate(
+        &self,
+        making: &mut Making,
+        from: &str,
+        size_bytes: u64,
+        handle: Arc<dyn DiskFile>,
+    ) -> io::Result<Arc<DataFile>> {
+        let Identity { store, epoch, .. } = self.identity;
+        let (number, seals) = (making.next_number, self.identity.seals.clone());
+        let name = file::data_name(epoch, number);
+        let header = FileHeader { store, epoch, file: number, size_bytes, seals };
         handle.write_at(&[IoSlice::new(&header.encode())], 0)?;
         handle.sync_data()?;
-        self.disk.rename(&from, &name)?;
+        self.disk.rename(from, &name)?;
         self.disk.sync_dir()?;
         making.next_number += 1;
-        making.next_size = (making.next_size * 4).min(self.largest);
-        Ok(Arc::new(DataFile {
-            number,
-            epoch,
-            store: self.identity.store,
-            size_bytes,
-            temporary: false,
-            name,
-            handle,
-        }))
+        Ok(Arc::new(DataFile { number, epoch, store, size_bytes, temporary: false, name, handle }))
     }
 
     // The size wanted, or a smaller one where there is no room for it.
@@ -236,47 +281,47 @@ impl Supply {
         }
     }
 
-    /// Takes back a data file in which nothing lives and which no reader has open: keeps it, or removes it.
-    pub fn give_back(&self, file: &DataFile) -> io::Result<()> {
+    /// Takes back a data file in which nothing lives and which no reader has open: keeps it, or removes it. `reserve`
+    /// is how long a file of the reserve must be.
+    pub fn give_back(&self, file: &DataFile, reserve: u64) -> io::Result<()> {
         let mut making = locked(&self.making);
-        let keep = file.epoch == self.identity.epoch
-            && file.size_bytes <= self.largest
-            && making.spares.len() < self.spare_files;
-        if !keep {
+        let mine = file.epoch == self.identity.epoch && file.size_bytes <= self.largest;
+        // A large file in the reserve would be a waste, a spare smaller than what is made now of no use.
+        let fits_reserve = (reserve + HEADER_LEN..=4 * reserve + HEADER_LEN).contains(&file.size_bytes);
+        let to_reserve = mine && fits_reserve && making.reserve.len() < RESERVE_FILES;
+        let to_spares = mine && file.size_bytes >= making.next_size && making.spares.len() < self.spare_files;
+        if !to_reserve && !to_spares {
             return self.disk.remove(&file.name);
         }
         let name = file::name("spare", file.epoch, file.number);
         self.disk.rename(&file.name, &name)?;
-        let DataFile { number, epoch, store, size_bytes, .. } = *file;
+        let DataFile { number, epoch, store, size_bytes, temporary, .. } = *file;
         let handle = file.handle.clone();
-        making.spares.push(Arc::new(DataFile {
-            number,
-            epoch,
-            store,
-            size_bytes,
-            temporary: false,
-            name,
-            handle,
-        }));
-        // A spare that is smaller than what is made now is of no use.
-        let next_size = making.next_size;
-        let (small, rest) = making.spares.drain(..).partition(|spare| spare.size_bytes < next_size);
-        making.spares = rest;
-        let small: Vec<Arc<DataFile>> = small;
-        small.iter().try_for_each(|spare| self.disk.remove(&spare.name))
+        let spare = Arc::new(DataFile { number, epoch, store, size_bytes, temporary, name, handle });
+        if to_reserve {
+            making.reserve.push(spare)
+        } else {
+            making.spares.push(spare)
+        }
+        Ok(())
     }
 
     /// Removes what waits: the next run cannot use it.
     pub fn clear(&self) -> io::Result<()> {
         let mut making = locked(&self.making);
         let ready: Vec<_> = locked(&self.ready).drain(..).collect();
-        making.spares.drain(..).chain(ready).try_for_each(|file| self.disk.remove(&file.name))
+        self.reserved.store(0, Relaxed);
+        let reserve: Vec<_> = making.reserve.drain(..).collect();
+        let mut all = making.spares.drain(..).chain(reserve).chain(ready);
+        all.try_for_each(|file| self.disk.remove(&file.name))
     }
 
     /// Bytes of the files that wait.
     pub fn waiting_bytes(&self) -> u64 {
-        let spares: u64 =
-            self.making.try_lock().map_or(0, |making| making.spares.iter().map(|s| s.size_bytes).sum());
+        let spares: u64 = self
+            .making
+            .try_lock()
+            .map_or(0, |making| making.spares.iter().chain(&making.reserve).map(|s| s.size_bytes).sum());
         spares + locked(&self.ready).iter().map(|file| file.size_bytes).sum::<u64>()
     }
 }

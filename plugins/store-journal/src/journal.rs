@@ -61,11 +61,13 @@ impl Journal {
             wake: Condvar::new(),
             keeping: Mutex::new(Keeping::new()),
             short: AtomicBool::new(false),
+            reserve_used: AtomicBool::new(false),
             state_bytes: AtomicU64::new(state_bytes),
             counters: Counters::default(),
             lock,
         });
-        let first = shared.supply.take(0).map_err(|error| cannot(&*shared.disk, "be written", &error))?;
+        let first =
+            shared.supply.take(0, false).map_err(|error| cannot(&*shared.disk, "be written", &error))?.0;
         shared.begin_file(&mut locked(&shared.writer), first)?;
         let mut journal = Journal { shared, keeper: None, report: recovered.report };
         if journal.shared.options.background {

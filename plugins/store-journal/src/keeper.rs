@@ -92,8 +92,17 @@ impl Shared {
         Ok(())
     }
 
+    /// Writes a checkpoint because room is short.
+    pub fn relieve(&self) -> Result<()> {
+        match self.checkpoint(&mut locked(&self.keeping), false) {
+            Err(error) if error.code == ErrorCode::Full => Ok(()),
+            other => other,
+        }
+    }
+
     fn make_ahead(&self) -> Result<()> {
-        match self.supply.provide() {
+        let provided = self.supply.provide_reserve(self.reserve_bytes());
+        match provided.and_then(|()| self.supply.provide()) {
             Ok(()) => Ok(()),
             Err(error) if is_full(&error) => {
                 self.short.store(true, Relaxed);
@@ -180,6 +189,7 @@ impl Shared {
         let state_bytes = self.state().index.state_bytes();
         self.state_bytes.store(state_bytes, Relaxed);
         self.short.store(false, Relaxed);
+        self.reserve_used.store(false, Relaxed);
         Ok(())
     }
 
@@ -243,7 +253,7 @@ impl Shared {
                 }
             };
             if let Some(file) = file
-                && let Err(error) = self.supply.give_back(&file)
+                && let Err(error) = self.supply.give_back(&file, self.reserve_bytes())
             {
                 say::warn(
                     &self.host,

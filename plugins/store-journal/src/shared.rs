@@ -107,6 +107,8 @@ pub struct Shared {
     pub keeping: Mutex<Keeping>,
     /// Whether room is short, so that a checkpoint should free files.
     pub short: AtomicBool,
+    /// Whether a file of the reserve was taken since the last checkpoint.
+    pub reserve_used: AtomicBool,
     /// About the size of a checkpoint in bytes.
     pub state_bytes: AtomicU64,
     /// Figures.

@@ -87,6 +87,16 @@ pub struct Written {
 impl Shared {
     /// Takes a batch; answers its ticket.
     pub fn submit(&self, ops: Ops<'_>) -> Result<u64> {
+        let ticket = self.submit_batch(ops)?;
+        if self.reserve_used.load(Relaxed) {
+            // The file before this one holds removals at the most: a checkpoint now keeps the reserve from running
+            // out, whatever the keeper is busy with.
+            self.relieve()?;
+        }
+        Ok(ticket)
+    }
+
+    fn submit_batch(&self, ops: Ops<'_>) -> Result<u64> {
         let mut writer = locked(&self.writer);
         self.check()?;
         let plan = self.plan(&mut writer, ops)?;
@@ -318,30 +328,33 @@ impl Shared {
         Ok(writer.durable_ticket)
     }
 
+    /// How long a file of the reserve must be: a checkpoint has to find room in it, and removals beside it.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.options.reserve_bytes.max(2 * self.state_bytes.load(Relaxed))
+    }
+
     // Sees to it that a batch finds room in the current file, and that the reserve stays for those who free room.
     fn make_room(&self, writer: &mut Writer, bound: u64, may_use_reserve: bool) -> Result<()> {
         let need = align(bound + batch::HEADER_LEN as u64, BATCH_ALIGN);
-        let reserve = if may_use_reserve {
-            0
-        } else {
-            self.options.reserve_bytes.max(2 * self.state_bytes.load(Relaxed))
-        };
-        loop {
-            let room = {
-                let state = self.state();
-                let tail = &state.tails[Class::Lasting as usize];
-                tail.file.as_ref().map_or(0, |file| file.size_bytes.saturating_sub(align(tail.end(), SECTOR)))
-            };
-            if need > room {
-                let file = self.supply.take(need).map_err(|error| self.no_file(&error))?;
-                self.begin_file(writer, file)?;
-                self.poke();
-            } else if room - need + self.supply.ready_bytes() < reserve {
-                self.supply.provide_more().map_err(|error| self.no_file(&error))?;
-            } else {
-                return Ok(());
-            }
+        if !may_use_reserve {
+            self.supply.provide_reserve(self.reserve_bytes()).map_err(|error| self.no_file(&error))?;
         }
+        let room = {
+            let state = self.state();
+            let tail = &state.tails[Class::Lasting as usize];
+            tail.file.as_ref().map_or(0, |file| file.size_bytes.saturating_sub(align(tail.end(), SECTOR)))
+        };
+        if need <= room {
+            return Ok(());
+        }
+        let (file, from_reserve) =
+            self.supply.take(need, may_use_reserve).map_err(|error| self.no_file(&error))?;
+        self.begin_file(writer, file)?;
+        if from_reserve {
+            self.reserve_used.store(true, Relaxed);
+        }
+        self.poke();
+        Ok(())
     }
 
     fn no_file(&self, error: &io::Error) -> Error {

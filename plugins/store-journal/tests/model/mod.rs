@@ -239,7 +239,7 @@ pub fn small() -> Options {
         direct_bytes: 16 << 10,
         checkpoint_bytes: 48 << 10,
         checkpoint_interval_ms: 86_400_000,
-        reserve_bytes: 8 << 10,
+        reserve_bytes: 16 << 10,
         spare_files: 2,
         background: false,
         ..Options::default()
