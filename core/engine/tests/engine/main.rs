@@ -4,4 +4,7 @@
 mod broker;
 mod model;
 mod queues;
+mod redelivery;
 mod store;
+mod topics;
+mod transactions;

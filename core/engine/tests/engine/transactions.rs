@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Transactions: all or nothing.
+
+use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
+use sabir_engine::{Config, Limits};
+use sabir_model::verb::{Outcome, Reason, Transact, Verb};
+
+fn broker() -> Broker {
+    let limits = Limits {
+        transaction_spill_bytes: 200,
+        max_transactions_per_session: 3,
+        max_transaction_items: 50,
+        ..Limits::default()
+    };
+    let mut broker = Broker::with(Config { limits, ..Config::default() });
+    broker.open(1);
+    broker.produce(1, 1, &["queue://A"]);
+    broker.produce(1, 2, &["queue://B", "topic://T"]);
+    broker
+}
+
+fn publish_in(broker: &mut Broker, producer: u64, text: &str) {
+    let verb = Verb::Publish(draft(text).message());
+    broker.done(1, producer, 5, verb);
+}
+
+#[test]
+fn nothing_of_a_transaction_is_seen_before_its_commit_and_then_all_of_it_in_one_batch() {
+    let mut broker = broker();
+    broker.publish_all(1, 1, ["in"]);
+    broker.subscribe(1, 1, &["queue://A"], 10);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://B"], 10);
+    broker.subscribe(2, 2, &["topic://T"], 10);
+    let got = broker.got(1);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    publish_in(&mut broker, 2, "out");
+    broker.settle_in(1, 5, 1, got[0].tag, Outcome::Accept);
+    assert!(broker.got(2).is_empty());
+    assert_eq!(broker.store.durable_entries(), 1);
+    let before = broker.batches;
+    assert_eq!(broker.transact(1, 5, Transact::Commit), Reaction::Done);
+    assert_eq!(broker.texts(2), ["out", "out"]);
+    assert_eq!(broker.store.durable_entries(), 1);
+    // One for the commit, and one that notes what was delivered.
+    assert!(broker.batches - before <= 2);
+    assert_eq!(broker.transact(1, 5, Transact::Commit), Reaction::Refused(Reason::NotFound));
+}
+
+#[test]
+fn a_rollback_brings_back_what_was_consumed_and_forgets_what_was_published() {
+    let mut broker = broker();
+    broker.publish_all(1, 1, ["in"]);
+    broker.subscribe(1, 1, &["queue://A"], 10);
+    let got = broker.got(1);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    publish_in(&mut broker, 1, "out");
+    broker.settle_in(1, 5, 1, got[0].tag, Outcome::Accept);
+    assert_eq!(broker.transact(1, 5, Transact::Rollback), Reaction::Done);
+    let again = broker.got(1);
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].text.as_str(), again[0].count, again[0].redelivered), ("in", 1, true));
+}
+
+#[test]
+fn what_has_expired_meanwhile_does_not_come_back_by_a_rollback() {
+    let mut broker = broker();
+    let expiration_ms = broker.now.unix_ms + 100;
+    broker.publish(1, 1, Draft { expiration_ms, ..draft("in") });
+    broker.subscribe(1, 1, &["queue://A"], 10);
+    let got = broker.got(1);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    broker.settle_in(1, 5, 1, got[0].tag, Outcome::Accept);
+    broker.advance(200);
+    broker.transact(1, 5, Transact::Rollback);
+    assert!(broker.got(1).is_empty());
+    broker.subscribe(1, 2, &["queue://ActiveMQ.DLQ"], 10);
+    assert_eq!(broker.texts(1), ["in"]);
+}
+
+#[test]
+fn a_session_that_goes_takes_its_open_transactions_with_it() {
+    let mut broker = broker();
+    broker.publish_all(1, 1, ["in"]);
+    broker.subscribe(1, 1, &["queue://A"], 10);
+    let got = broker.got(1);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    broker.settle_in(1, 5, 1, got[0].tag, Outcome::Accept);
+    publish_in(&mut broker, 2, "out");
+    broker.close(1);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://A", "queue://B"], 10);
+    assert_eq!(broker.texts(2), ["in"]);
+    assert_eq!(broker.engine.stats().transactions, 0);
+}
+
+#[test]
+fn a_large_transaction_waits_in_the_store_and_appears_whole_or_not_at_all() {
+    for commit in [true, false] {
+        let mut broker = broker();
+        broker.open(2);
+        broker.subscribe(2, 1, &["queue://A"], 100);
+        broker.subscribe(2, 2, &["queue://B", "topic://T"], 100);
+        broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+        let texts: Vec<String> = (0..20).map(|n| format!("message {n}")).collect();
+        for text in &texts {
+            publish_in(&mut broker, 1, text);
+            publish_in(&mut broker, 2, text);
+        }
+        assert!(broker.store.durable_entries() > 20, "it has spilled");
+        assert!(broker.got(2).is_empty());
+        let what = if commit { Transact::Commit } else { Transact::Rollback };
+        assert_eq!(broker.transact(1, 5, what), Reaction::Done);
+        let got = broker.got(2);
+        let of = |id: u64| got.iter().filter(move |got| got.subscription == id).map(|got| got.text.clone());
+        if commit {
+            assert_eq!(of(1).collect::<Vec<_>>(), texts);
+            assert_eq!(of(2).count(), 40);
+            for one in &got {
+                broker.accept(2, one);
+            }
+        } else {
+            assert!(got.is_empty());
+        }
+        assert_eq!((broker.store.durable_entries(), broker.store.temporary_entries()), (0, 0));
+    }
+}
+
+#[test]
+fn what_a_crash_leaves_of_a_large_transaction_is_removed_by_recovery() {
+    let mut broker = broker();
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    for n in 0..20 {
+        publish_in(&mut broker, 1, &format!("message {n}"));
+    }
+    broker.commit();
+    assert!(broker.store.durable_entries() > 0);
+    let mut broker = broker.crash(0);
+    broker.commit();
+    assert_eq!(broker.store.durable_entries(), 0);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://A"], 100);
+    assert!(broker.got(2).is_empty());
+}
+
+#[test]
+fn transactions_are_bounded_in_number_and_size() {
+    let mut broker = broker();
+    for id in 1..=3 {
+        broker.done(1, 0, id, Verb::Transact(Transact::Begin));
+    }
+    assert_eq!(broker.transact(1, 4, Transact::Begin), Reaction::Refused(Reason::Limit));
+    assert_eq!(broker.transact(1, 3, Transact::Begin), Reaction::Refused(Reason::Conflict));
+    for _ in 0..50 {
+        broker.done(1, 1, 3, Verb::Publish(draft("m").message()));
+    }
+    let one_more = broker.ask(1, 1, 3, Verb::Publish(draft("m").message()));
+    assert_eq!(one_more, Reaction::Refused(Reason::Limit));
+    let unknown = broker.ask(1, 1, 77, Verb::Publish(draft("m").message()));
+    assert_eq!(unknown, Reaction::Refused(Reason::NotFound));
+}
+
+#[test]
+fn a_commit_that_cannot_be_routed_any_more_is_rolled_back_whole() {
+    let mut broker = broker();
+    broker.open(2);
+    broker.declare(2, "temp-queue://t");
+    broker.produce(1, 3, &["temp-queue://t"]);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    publish_in(&mut broker, 1, "a");
+    publish_in(&mut broker, 3, "b");
+    broker.close(2);
+    assert_eq!(broker.transact(1, 5, Transact::Commit), Reaction::Refused(Reason::RolledBack));
+    broker.subscribe_with(1, 1, subscribe(&["queue://A"]));
+    assert!(broker.got(1).is_empty());
+}
+
+#[test]
+fn a_window_of_one_can_consume_many_messages_in_one_transaction() {
+    let mut broker = broker();
+    broker.publish_all(1, 1, ["a", "b", "c"]);
+    broker.subscribe(1, 1, &["queue://A"], 1);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    for text in ["a", "b", "c"] {
+        let got = broker.got(1);
+        assert_eq!(got[0].text, text);
+        broker.settle_in(1, 5, 1, got[0].tag, Outcome::Accept);
+    }
+    assert_eq!(broker.engine.stats().messages, 3);
+    broker.transact(1, 5, Transact::Commit);
+    assert_eq!(broker.engine.stats().messages, 0);
+}
