@@ -204,7 +204,7 @@ impl Engine {
     ) -> Result<Key<Queue>, Refusal> {
         let Some(session) = self.sessions.get(key) else { return Err(self.state_refusal()) };
         let host = session.virtual_host;
-        let name = match &*sources {
+        let name = match sources {
             [single] => single.name.clone(),
             several => several.iter().map(|one| &*one.name).collect::<Vec<_>>().join(",").into(),
         };

@@ -3,13 +3,13 @@
 
 use crate::commit::CommitId;
 use crate::dead_letter::Cause;
-use crate::engine::Engine;
+use crate::engine::{Engine, State};
 use crate::output::Outputs;
 use crate::queue::Queue;
 use crate::session::{Kind, Session};
 use crate::slab::Key;
 use crate::subscription::{Subscription, Unsettled};
-use sabir_model::verb::{Answer, Outcome, Reason, Refusal, Settle, SettleRange};
+use sabir_model::verb::{Answer, Outcome, Reason, Refusal, Reply, Settle, SettleRange};
 
 /// What a settle request says beside its range and outcome.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,10 @@ pub(crate) struct SettleMeta {
 impl Engine {
     /// Settles deliveries of a session.
     pub(crate) fn settle(&mut self, key: Key<Session>, meta: SettleMeta, settle: Settle, out: &mut Outputs) {
+        if matches!(self.state, State::Failed(_)) {
+            let refusal = Answer::Refused(Box::new(self.state_refusal()));
+            return self.answer(key, meta.token, None, refusal, Kind::Other, out);
+        }
         let mut taken = std::mem::take(&mut self.taken);
         let result = self.take_settled(key, meta, &settle, &mut taken);
         let result = result.and_then(|()| {
@@ -257,6 +261,11 @@ impl Engine {
         out: &mut Outputs,
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        if matches!(self.state, State::Failed(_)) {
+            // What was in line was refused when the store failed: there is nothing to wait for any more.
+            out.replies.push((session.id, Reply { token, answer }));
+            return;
+        }
         session.line.push(token, need.unwrap_or(CommitId(0)), answer, kind, self.commits.is_full());
         if need.is_some() && session.noted != self.pending.id {
             session.noted = self.pending.id;

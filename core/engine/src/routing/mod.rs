@@ -18,6 +18,9 @@ use sabir_model::verb::ExchangeKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Client id, and the name that the client gave.
+pub(crate) type SubscriptionName = (Option<Box<str>>, Box<str>);
+
 /// A name space of its own.
 #[derive(Debug)]
 pub(crate) struct VirtualHost {
@@ -32,7 +35,7 @@ pub(crate) struct VirtualHost {
     pub topic_owners: BTreeMap<Box<str>, Key<Session>>,
     pub exchanges: BTreeMap<Box<str>, Key<Exchange>>,
     /// Durable subscriptions by client id and name.
-    pub durable: BTreeMap<(Option<Box<str>>, Box<str>), Key<Queue>>,
+    pub durable: BTreeMap<SubscriptionName, Key<Queue>>,
     /// Subscriptions to queues by pattern: they join queues made later.
     pub queue_patterns: Vec<(Pattern, Key<Subscription>)>,
 }

@@ -146,8 +146,9 @@ impl Broker {
                 self.replies.entry(session.0).or_default().push_back(reply);
             }
             if let Some(request) = self.out.reads.pop() {
-                let records = self.store.read(&request.read);
-                let input = Input::Records { read: request.id, records, error: None };
+                let (records, damaged) = self.store.read(&request.read);
+                let error = damaged.then(|| "damaged".to_owned());
+                let input = Input::Records { read: request.id, records, error };
                 self.engine.handle(self.now, input, &mut self.out);
                 continue;
             }

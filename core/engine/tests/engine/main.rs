@@ -2,7 +2,9 @@
 //! The engine as its server sees it: verbs and commits in; answers, deliveries and batches out.
 
 mod broker;
+mod flow;
 mod model;
+mod paging;
 mod queues;
 mod redelivery;
 mod store;

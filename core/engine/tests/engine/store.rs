@@ -19,6 +19,8 @@ pub struct Store {
     pub keys: BTreeMap<Bytes, Bytes>,
     /// Reads answered.
     pub reads: usize,
+    /// The number of an entry whose record cannot be read.
+    pub damaged: Option<u64>,
     /// Removal operations seen.
     pub removals: usize,
 }
@@ -73,13 +75,17 @@ impl Store {
         self.logs.entry(log).or_default().insert(seq, entry);
     }
 
-    pub fn read(&mut self, read: &Read) -> Vec<Record> {
+    /// Records, and whether the next one is damaged.
+    pub fn read(&mut self, read: &Read) -> (Vec<Record>, bool) {
         self.reads += 1;
         let mut records = Vec::new();
         let mut bytes = 0;
-        let Some(log) = self.logs.get(&read.log) else { return records };
+        let Some(log) = self.logs.get(&read.log) else { return (records, false) };
         for (seq, entry) in log.range(read.from..=read.last) {
             let len = entry.data.len() as u64;
+            if self.damaged == Some(*seq) {
+                return (records, true);
+            }
             let full = read.max_records != 0 && records.len() as u64 == read.max_records;
             let heavy = read.max_bytes != 0 && !records.is_empty() && bytes + len > read.max_bytes;
             if full || heavy {
@@ -100,7 +106,7 @@ impl Store {
                 data,
             });
         }
-        records
+        (records, false)
     }
 
     /// What is left when the process has gone.

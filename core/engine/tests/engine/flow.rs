@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Flow control, full stores, failed stores, draining and stopping.
+
+use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
+use sabir_engine::{Admin, Config, Input, Limits, Policy, WhenFull};
+use sabir_model::store::{Batch, Op};
+use sabir_model::verb::{Outcome, Reason, Settle, SettleRange, Transact, Verb};
+
+fn broker_with(policy: Policy) -> Broker {
+    let limits = Limits { max_parked_per_session: 3, ..Limits::default() };
+    let mut broker = Broker::with(Config { default_policy: policy, limits, ..Config::default() });
+    broker.open(1);
+    broker.produce(1, 1, &["queue://Q"]);
+    broker
+}
+
+fn bounded(max_messages: u64, when_full: WhenFull) -> Broker {
+    broker_with(Policy { max_messages, when_full, ..Policy::default() })
+}
+
+#[test]
+fn a_publish_to_a_full_queue_waits_and_the_settles_of_its_session_go_on() {
+    let mut broker = bounded(2, WhenFull::Park);
+    broker.publish_all(1, 1, ["a", "b"]);
+    let third = broker.publish(1, 1, draft("c"));
+    let fourth = broker.publish(1, 1, draft("d"));
+    assert_eq!(broker.answer(1, third), None);
+    let change = broker.out.flow.pop().unwrap().1;
+    assert!(change.parked && !change.pause_reading && change.reason.contains("queue://Q is full"));
+    // The same session consumes: its settles are answered, and make room.
+    broker.subscribe(1, 1, &["queue://Q"], 1);
+    let got = broker.got(1);
+    broker.accept(1, &got[0]);
+    assert_eq!(broker.answer(1, third), Some(Reaction::Done));
+    assert_eq!(broker.answer(1, fourth), None);
+    let got = broker.got(1);
+    broker.accept(1, &got[0]);
+    assert_eq!(broker.answer(1, fourth), Some(Reaction::Done));
+    let last = broker.out.flow.pop().unwrap().1;
+    assert!(!last.parked && last.reason.is_empty());
+    assert_eq!(broker.texts(1), ["c"]);
+}
+
+#[test]
+fn a_session_with_too_many_parked_publishes_is_no_longer_read_from() {
+    let mut broker = bounded(1, WhenFull::Park);
+    for text in ["a", "b", "c", "d"] {
+        broker.publish(1, 1, draft(text));
+    }
+    let changes: Vec<bool> = broker.out.flow.drain(..).map(|(_, change)| change.pause_reading).collect();
+    assert_eq!(changes, [false, true]);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://Q"], 10);
+    for expected in ["a", "b", "c", "d"] {
+        let got = broker.got(2);
+        assert_eq!(got[0].text, expected);
+        broker.accept(2, &got[0]);
+    }
+    assert_eq!(
+        broker.out.flow.last().map(|(_, change)| (change.parked, change.pause_reading)),
+        Some((false, false))
+    );
+    assert_eq!(broker.engine.stats().parked, 0);
+}
+
+#[test]
+fn what_was_parked_is_not_lost_with_its_session() {
+    let mut broker = bounded(1, WhenFull::Park);
+    for text in ["a", "b"] {
+        broker.publish(1, 1, draft(text));
+    }
+    broker.close(1);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://Q"], 10);
+    let got = broker.got(2);
+    broker.accept(2, &got[0]);
+    assert_eq!(broker.texts(2), ["b"]);
+}
+
+#[test]
+fn policy_may_refuse_or_drop_the_oldest_instead() {
+    let mut broker = bounded(2, WhenFull::Refuse);
+    broker.publish_all(1, 1, ["a", "b"]);
+    let third = broker.publish(1, 1, draft("c"));
+    assert_eq!(broker.answer(1, third), Some(Reaction::Refused(Reason::Full)));
+
+    let mut broker = bounded(2, WhenFull::DropOldest);
+    broker.publish_all(1, 1, ["a", "b", "c", "d"]);
+    broker.subscribe(1, 1, &["queue://Q"], 10);
+    assert_eq!(broker.texts(1), ["c", "d"]);
+    assert_eq!(broker.store.durable_entries(), 2);
+    assert_eq!(broker.engine.stats().dropped, 2);
+}
+
+#[test]
+fn a_queue_bounded_in_bytes_still_takes_one_message_that_is_larger() {
+    let mut broker = broker_with(Policy { max_bytes: 100, when_full: WhenFull::Refuse, ..Policy::default() });
+    let large = "x".repeat(200);
+    broker.publish_all(1, 1, [large.as_str()]);
+    let second = broker.publish(1, 1, draft("a"));
+    assert_eq!(broker.answer(1, second), Some(Reaction::Refused(Reason::Full)));
+}
+
+#[test]
+fn publishes_wait_while_too_much_is_on_its_way_to_the_store() {
+    let limits = Limits { uncommitted_bytes: 200, ..Limits::default() };
+    let mut broker = Broker::with(Config { limits, ..Config::default() });
+    broker.open(1);
+    broker.produce(1, 1, &["queue://Q"]);
+    broker.auto_commit = false;
+    let tokens: Vec<u64> = (0..20).map(|n| broker.publish(1, 1, draft(&n.to_string()))).collect();
+    assert!(broker.engine.stats().parked > 0);
+    broker.commit();
+    for token in tokens {
+        assert_eq!(broker.answer(1, token), Some(Reaction::Done));
+    }
+    broker.auto_commit = true;
+    broker.subscribe(1, 1, &["queue://Q"], 100);
+    assert_eq!(broker.texts(1), (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_limit_of_unsettled_deliveries_of_a_session_holds_over_all_its_subscriptions() {
+    let limits = Limits { max_unsettled_per_session: 3, ..Limits::default() };
+    let mut broker = Broker::with(Config { limits, ..Config::default() });
+    broker.open(1);
+    broker.produce(1, 1, &["queue://Q"]);
+    broker.publish_all(1, 1, ["a", "b", "c", "d", "e"]);
+    broker.subscribe(1, 1, &["queue://Q"], 2);
+    broker.subscribe(1, 2, &["queue://Q"], 100);
+    let got = broker.got(1);
+    assert_eq!(got.len(), 3);
+    broker.accept(1, &got[0]);
+    assert_eq!(broker.got(1).len(), 1);
+}
+
+/// Gives the engine a full store for the pending batch, and answers what is left of the batch.
+fn refuse_as_full(broker: &mut Broker) -> (sabir_engine::CommitId, Batch) {
+    let mut batch = Batch::default();
+    let commit = broker.engine.take_batch(&mut batch).unwrap();
+    let input = Input::StoreFull { commit, batch: &mut batch };
+    broker.engine.handle(broker.now, input, &mut broker.out);
+    (commit, batch)
+}
+
+#[test]
+fn a_full_store_holds_producers_while_consumers_go_on_and_nothing_is_confirmed_too_early() {
+    let mut broker = broker_with(Policy::default());
+    broker.publish_all(1, 1, ["a", "b"]);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://Q"], 10);
+    let got = broker.got(2);
+    broker.commit();
+    broker.auto_commit = false;
+    let publish = broker.publish(1, 1, draft("c"));
+    let range = SettleRange::Tags { first: got[0].tag, last: got[0].tag };
+    let settle = broker.send(2, 1, 0, Verb::Settle(Settle { range, outcome: Outcome::Accept }));
+    let (held_id, held) = refuse_as_full(&mut broker);
+    assert!(held.ops.iter().all(|op| !matches!(op, Op::Remove { .. })), "{held:?}");
+    let waiting = broker.publish(1, 1, draft("d"));
+    // The removal goes ahead, and its settle is confirmed; the publishes are not.
+    let ahead = broker.submit().unwrap();
+    assert!(ahead > held_id);
+    broker.sync(1);
+    broker.serve();
+    assert_eq!(broker.answer(2, settle), Some(Reaction::Done));
+    assert_eq!((broker.answer(1, publish), broker.answer(1, waiting)), (None, None));
+    // A settle that comes now is confirmed too.
+    let range = SettleRange::Tags { first: got[1].tag, last: got[1].tag };
+    let settle = broker.send(2, 1, 0, Verb::Settle(Settle { range, outcome: Outcome::Accept }));
+    broker.submit().unwrap();
+    broker.sync(1);
+    broker.serve();
+    assert_eq!(broker.answer(2, settle), Some(Reaction::Done));
+    assert!(broker.got(2).is_empty());
+    // Room again: the refused batch is taken, and everything goes on.
+    broker.store.apply(&held);
+    broker.durable.apply(&held);
+    broker.input(Input::StoreRoom);
+    broker.input(Input::Committed { commit: sabir_engine::CommitId(ahead.0 + 1) });
+    assert_eq!(broker.answer(1, publish), Some(Reaction::Done));
+    broker.commit();
+    assert_eq!(broker.answer(1, waiting), Some(Reaction::Done));
+    assert_eq!(broker.texts(2), ["c", "d"]);
+}
+
+#[test]
+fn a_failed_store_confirms_nothing_more_and_ends_all_sessions() {
+    let mut broker = broker_with(Policy::default());
+    broker.auto_commit = false;
+    let publish = broker.publish(1, 1, draft("a"));
+    broker.input(Input::StoreFailed { text: "no more".into() });
+    assert_eq!(broker.answer(1, publish), Some(Reaction::Refused(Reason::Store)));
+    assert_eq!(broker.out.closes.len(), 1);
+    let publish = broker.publish(1, 1, draft("b"));
+    assert_eq!(broker.answer(1, publish), Some(Reaction::Refused(Reason::Store)));
+    assert!(broker.engine.take_batch(&mut Batch::default()).is_none());
+}
+
+#[test]
+fn draining_refuses_publishes_and_still_delivers_and_stopping_delivers_nothing() {
+    let mut broker = broker_with(Policy::default());
+    broker.publish_all(1, 1, ["a", "b"]);
+    broker.admin(Admin::Drain);
+    let publish = broker.publish(1, 1, draft("c"));
+    assert_eq!(broker.answer(1, publish), Some(Reaction::Refused(Reason::Stopping)));
+    broker.subscribe(1, 1, &["queue://Q"], 1);
+    let got = broker.got(1);
+    assert_eq!(got.len(), 1);
+    broker.admin(Admin::Stop);
+    assert_eq!(broker.out.closes.len(), 1);
+    broker.accept(1, &got[0]);
+    assert!(broker.got(1).is_empty());
+    assert_eq!(broker.store.durable_entries(), 1);
+}
+
+#[test]
+fn other_policies_hold_at_once() {
+    let mut broker = bounded(1, WhenFull::Park);
+    broker.publish_all(1, 1, ["a"]);
+    let parked = broker.publish(1, 1, draft("b"));
+    assert_eq!(broker.answer(1, parked), None);
+    broker.admin(Admin::Configure(Box::default()));
+    assert_eq!(broker.answer(1, parked), Some(Reaction::Done));
+}
+
+#[test]
+fn a_queue_made_by_use_goes_when_it_is_empty_and_unused_if_policy_says_so() {
+    let mut broker = broker_with(Policy { auto_delete: true, ..Policy::default() });
+    broker.publish_all(1, 1, ["a"]);
+    broker.subscribe(1, 1, &["queue://Q"], 10);
+    let got = broker.got(1);
+    broker.accept(1, &got[0]);
+    assert_eq!(broker.engine.stats().queues, 1);
+    broker.done(1, 1, 0, Verb::Unsubscribe { forget: false });
+    assert_eq!(broker.engine.stats().queues, 0);
+    broker.publish_all(1, 1, ["b"]);
+    assert_eq!(broker.engine.stats().queues, 1);
+}
+
+#[test]
+fn a_queue_is_not_made_by_use_if_policy_forbids_it() {
+    let mut broker = broker_with(Policy { auto_create: false, ..Policy::default() });
+    let publish = broker.publish(1, 1, draft("a"));
+    assert_eq!(broker.answer(1, publish), Some(Reaction::Refused(Reason::NotFound)));
+    broker.declare(1, "queue://Q");
+    broker.publish_all(1, 1, ["a"]);
+}
+
+#[test]
+fn a_transaction_is_not_held_back_by_a_full_queue_that_it_empties() {
+    let mut broker = bounded(1, WhenFull::Park);
+    broker.publish_all(1, 1, ["a"]);
+    broker.subscribe_with(1, 1, subscribe(&["queue://Q"]));
+    let got = broker.got(1);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    broker.done(1, 1, 5, Verb::Publish(Draft { persistent: true, ..draft("b") }.message()));
+    broker.settle_in(1, 5, 1, got[0].tag, Outcome::Accept);
+    assert_eq!(broker.transact(1, 5, Transact::Commit), Reaction::Done);
+    assert_eq!(broker.texts(1), ["b"]);
+}
