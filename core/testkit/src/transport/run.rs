@@ -81,6 +81,7 @@ fn run_here(subject: impl FnOnce() -> Result<Subject, String>) -> Report {
         Ok(runtime) => runtime,
         Err(error) => return not_run(&format!("no reactor: {error}")),
     };
+    raise_descriptor_limit();
     let entered = runtime.enter();
     let subject = match subject() {
         Ok(subject) => Rc::new(subject),
@@ -95,6 +96,18 @@ fn run_here(subject: impl FnOnce() -> Result<Subject, String>) -> Report {
         }
     }
     report
+}
+
+/// Hundreds of links, both ends of each in this process, need more descriptors than a shell allows by default. Where
+/// it cannot be raised, the case of many links says what was missing.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const ENOUGH: u64 = 16_384;
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    }
 }
 
 fn lacks(subject: &Subject, needs: Needs) -> Option<&'static str> {
