@@ -38,13 +38,15 @@ fn start(more: &str) -> RunningBroker {
 struct Client {
     stream: TcpStream,
     read: Vec<u8>,
+    /// So much of it has no NUL.
+    searched: usize,
 }
 
 impl Client {
     fn connect(broker: &RunningBroker) -> Client {
         let stream = TcpStream::connect(&broker.local_addresses()[0].address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, read: Vec::new() }
+        Client { stream, read: Vec::new(), searched: 0 }
     }
 
     /// A client that has logged in.
@@ -63,13 +65,14 @@ impl Client {
     /// The next frame without its NUL, or an empty text at the end of the link.
     fn frame(&mut self) -> String {
         loop {
-            let skipped = self.read.iter().take_while(|byte| **byte == b'\n').count();
-            self.read.drain(..skipped);
-            if let Some(end) = self.read.iter().position(|byte| *byte == 0) {
-                let frame: Vec<u8> = self.read.drain(..=end).collect();
-                return String::from_utf8_lossy(&frame[..end]).into_owned();
+            if let Some(end) = self.read[self.searched..].iter().position(|byte| *byte == 0) {
+                let frame: Vec<u8> = self.read.drain(..=self.searched + end).collect();
+                self.searched = 0;
+                let text = String::from_utf8_lossy(&frame[..frame.len() - 1]).into_owned();
+                return text.trim_start_matches('\n').to_owned();
             }
-            let mut bytes = [0; 4096];
+            self.searched = self.read.len();
+            let mut bytes = [0; 65536];
             match self.stream.read(&mut bytes) {
                 Ok(0) => return String::new(),
                 Ok(count) => self.read.extend_from_slice(&bytes[..count]),

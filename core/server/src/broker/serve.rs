@@ -148,7 +148,7 @@ pub fn serve_with(
     let context = Arc::new(CurrentContext::new(Arc::new(LinkContext {
         room: room.clone(),
         committer: committer.clone(),
-        solo: Arc::new(Solo::default()),
+        solo: Arc::new(Solo::new(config.store.solo_commits)),
         limits: config.limits.clone(),
         stack: shared(policy, metrics.clone(), extensions),
         connections: connections.clone(),

@@ -7,6 +7,7 @@ mod plugin;
 mod run;
 mod source;
 mod user;
+mod verify;
 
 pub use exit::Exit;
 

@@ -2,7 +2,7 @@
 //! `sabir plugin`: what is loaded, and what a file is. Files are looked at in a child process of the same program, so
 //! that one which crashes takes nothing else with it.
 
-use super::{Exit, SourceArguments, config};
+use super::{Exit, SourceArguments, config, verify};
 use crate::config::Config;
 use crate::plugins;
 use clap::Subcommand;
@@ -32,6 +32,23 @@ pub enum PluginCommand {
         #[arg(long, hide = true)]
         here: bool,
     },
+    /// Hold a shared library against the contracts of its kinds, in a child process
+    Verify {
+        /// The library
+        file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// For protocols: directory with what peers say, *.script
+        #[arg(long, value_name = "DIR")]
+        scripts: Option<PathBuf>,
+        /// For transports: an address to listen on, where the usual forms are not the transport's
+        #[arg(long, value_name = "URI")]
+        listen: Option<String>,
+        /// Load it in this very process
+        #[arg(long, hide = true)]
+        here: bool,
+    },
 }
 
 /// Runs the command.
@@ -43,6 +60,12 @@ pub fn run(command: &PluginCommand) -> Exit {
         },
         PluginCommand::Inspect { file, here: true, .. } => inspect_here(file),
         PluginCommand::Inspect { file, json, .. } => inspect(file, *json),
+        PluginCommand::Verify { file, json, scripts, listen, here: true } => {
+            verify::here(file, *json, scripts.as_deref(), listen.as_deref())
+        }
+        PluginCommand::Verify { file, json, scripts, listen, .. } => {
+            verify(file, *json, scripts.as_deref(), listen.as_deref())
+        }
     }
 }
 
@@ -97,6 +120,33 @@ fn child(arguments: &[&str], file: &Path) -> Result<std::process::Output, String
     let mut command = Command::new(exe);
     command.args(arguments).arg("--").arg(file).stdin(Stdio::null());
     command.output().map_err(|error| format!("starting a child process: {error}"))
+}
+
+/// Runs the suites in a child, whose report is passed on.
+fn verify(file: &Path, json: bool, scripts: Option<&Path>, listen: Option<&str>) -> Exit {
+    let scripts = scripts.map(|directory| directory.display().to_string());
+    let mut arguments = vec!["plugin", "verify", "--here"];
+    arguments.extend(json.then_some("--json"));
+    arguments.extend(scripts.iter().flat_map(|directory| ["--scripts", directory.as_str()]));
+    arguments.extend(listen.iter().flat_map(|uri| ["--listen", uri]));
+    let output = match child(&arguments, file) {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Failure;
+        }
+    };
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    match output.status.code() {
+        Some(0) => Exit::Success,
+        Some(code) if code == Exit::Plugin as i32 => Exit::Plugin,
+        Some(_) => Exit::Failure,
+        None => {
+            eprintln!("error: {} crashes the process that uses it ({})", file.display(), output.status);
+            Exit::Failure
+        }
+    }
 }
 
 fn inspect_here(file: &Path) -> Exit {

@@ -16,8 +16,9 @@ use tower::Service;
 ///
 /// That saves two changes of thread, and blocks the reactor for the length of a sync: it pays where one session alone
 /// sends one message and waits for its confirmation, and nowhere else.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Solo {
+    is_allowed: bool,
     /// The session that needed the last commits, and how many it needed in a row.
     streak: AtomicU64,
     session: AtomicU64,
@@ -27,6 +28,11 @@ pub struct Solo {
 const SOLO_STREAK: u64 = 8;
 
 impl Solo {
+    /// Nobody has been alone yet. `is_allowed`: the setting `store.solo_commits`.
+    pub fn new(is_allowed: bool) -> Self {
+        Solo { is_allowed, streak: AtomicU64::new(0), session: AtomicU64::new(0) }
+    }
+
     /// Notes that `session` needs a commit, and answers whether it was the only one for long enough.
     fn note(&self, session: u64, is_single: bool) -> bool {
         // Races between reactors only make the streak shorter or one commit too long.
@@ -34,7 +40,7 @@ impl Solo {
             self.streak.store(0, Ordering::Relaxed);
             return false;
         }
-        self.streak.fetch_add(1, Ordering::Relaxed) >= SOLO_STREAK
+        self.streak.fetch_add(1, Ordering::Relaxed) >= SOLO_STREAK && self.is_allowed
     }
 }
 
@@ -137,7 +143,7 @@ mod tests {
 
     #[test]
     fn only_a_session_that_was_alone_for_long_commits_on_its_own_thread() {
-        let solo = Solo::default();
+        let solo = Solo::new(true);
         assert!((0..SOLO_STREAK + 1).all(|_| !solo.note(1, true)));
         assert!(solo.note(1, true));
         assert!(!solo.note(2, true));
