@@ -116,6 +116,16 @@ impl Pending {
         self.ops.is_empty() && self.plain.is_empty() && self.need == CommitNeed::None
     }
 
+    /// Whether nothing came of it after all; then nobody wants it any more.
+    pub fn is_void(&mut self) -> bool {
+        let void = self.ops.is_empty() && self.sessions.is_empty() && self.grown.is_empty();
+        if void {
+            self.need = CommitNeed::None;
+            self.level = Level::Written;
+        }
+        void
+    }
+
     /// What follows are removals on which nothing before depends. Answers where they begin.
     pub fn begin_plain(&mut self) -> usize {
         let at = self.ops.len();

@@ -185,6 +185,8 @@ pub struct Limits {
     pub max_parked_bytes_per_session: usize,
     /// The longest delay of a delivery. Default 366 days.
     pub max_delay_ms: u64,
+    /// Delayed messages, those whose redelivery is put off included. Default 10,000,000.
+    pub max_delayed: u64,
     /// Messages that are fetched from the store at once. Default 2,048.
     pub page_records: u64,
     /// Bytes that are fetched from the store at once. Default 512 KiB.
@@ -216,6 +218,7 @@ impl Default for Limits {
             max_parked_per_session: 1_024,
             max_parked_bytes_per_session: 1 << 20,
             max_delay_ms: 366 * 24 * 3_600_000,
+            max_delayed: 10_000_000,
             page_records: 2_048,
             page_bytes: 512 << 10,
             sweep_interval_ms: 30_000,

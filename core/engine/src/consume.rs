@@ -333,6 +333,8 @@ impl Engine {
         let unsettled = subscription.take_all();
         if let Some(session) = self.sessions.get_mut(subscription.session) {
             session.unsettled -= unsettled.len();
+            // Others of the session may have waited for it to settle something.
+            self.regain_all(subscription.session);
         }
         self.abandon(unsettled, crashed);
         if subscription.by_pattern {

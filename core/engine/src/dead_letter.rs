@@ -88,6 +88,15 @@ impl Engine {
             Some(name) if wanted && !is_dead_already => self.dead_letter_queue(key, &name).ok(),
             _ => None,
         };
+        // A dead letter that is in the store alone cannot move to a queue that keeps nothing there.
+        let homeless = |target: &Key<Queue>| {
+            entry.message.is_none()
+                && entry.place == Place::Durable
+                && self.queues.get(*target).is_none_or(|queue| !queue.traits.durable)
+        };
+        if target.as_ref().is_some_and(homeless) {
+            return self.delay_entry(key, priority, entry, DEAD_LETTER_DELAY_MS);
+        }
         let Some(target) = target else {
             if let Some(queue) = self.queues.get_mut(key) {
                 queue.finish(key, priority, &entry, &mut self.pending, &mut self.memory);

@@ -362,6 +362,11 @@ impl Engine {
             let text = format!("a delay of {delay_ms} ms is longer than {max} (limits.max_delay_ms)");
             return Err(Refusal::new(Reason::Limit, text));
         }
+        let max = self.config.limits.max_delayed;
+        if delay_ms > 0 && self.delayed.count >= max {
+            let text = format!("there are {max} delayed messages already (limits.max_delayed)");
+            return Err(Refusal::new(Reason::Limit, text));
+        }
         Ok(())
     }
 

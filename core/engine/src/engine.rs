@@ -176,6 +176,9 @@ impl Engine {
             }
         }
         self.pending.shrunk = shrunk;
+        if self.pending.is_void() {
+            return None;
+        }
         let mut grown = Vec::with_capacity(self.pending.grown.len());
         for (key, priority) in self.pending.grown.drain(..) {
             if let Some(queue) = self.queues.get(key)

@@ -16,6 +16,9 @@ use sabir_model::{Destination, Message};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+/// A session that sends on although it should not be read from is refused at so many times the limit.
+const PATIENCE: usize = 8;
+
 /// A publish that waits.
 #[derive(Debug)]
 pub(crate) struct Parked {
@@ -54,6 +57,19 @@ impl Engine {
     pub(crate) fn store_is_busy(&self) -> bool {
         self.commits.is_full()
             || self.commits.bytes() + self.pending.bytes() > self.config.limits.uncommitted_bytes
+    }
+
+    /// Refuses what a session sends in spite of being told to wait, once that is too much.
+    pub(crate) fn check_patience(&self, key: Key<Session>) -> Result<(), Refusal> {
+        let max = self.config.limits.max_parked_per_session;
+        let over =
+            self.sessions.get(key).is_some_and(|session| session.parked >= max.saturating_mul(PATIENCE));
+        if over {
+            let text =
+                format!("{PATIENCE} times {max} publishes wait already (limits.max_parked_per_session)");
+            return Err(Refusal::new(Reason::Limit, text));
+        }
+        Ok(())
     }
 
     /// Lets a publish wait.

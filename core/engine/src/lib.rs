@@ -66,3 +66,9 @@ pub use input::{Admin, Client, Input};
 pub use output::{CommitNeed, FlowChange, Outputs, ReadId, ReadRequest};
 pub use query::Stats;
 pub use recovery::RecoverError;
+
+/// The server keeps the engine behind a lock, shared by its threads.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Engine>();
+};

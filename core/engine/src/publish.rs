@@ -97,6 +97,7 @@ impl Engine {
         }
         if let Some(obstacle) = self.obstacle(routes, &message, true) {
             let obstacle = obstacle?;
+            self.check_patience(key)?;
             self.park_publish(key, meta, message, obstacle, out);
             return Ok(Published::Parked);
         }

@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// All subscriptions of a session may have become able to take more.
-    fn regain_all(&mut self, session: Key<Session>) {
+    pub(crate) fn regain_all(&mut self, session: Key<Session>) {
         let Some(session) = self.sessions.get(session) else { return };
         let all: Vec<Key<Subscription>> = session.subscriptions.values().copied().collect();
         for subscription in all {
@@ -206,7 +206,7 @@ impl Engine {
         let max = queue.policy.max_redeliveries;
         if entry.attempts > max && max != u32::MAX {
             self.dead_letter(key, priority, entry, &Cause::TooManyAttempts);
-        } else if delay_ms > 0 {
+        } else if delay_ms > 0 && self.delayed.count < self.config.limits.max_delayed {
             self.delay_entry(key, priority, entry, delay_ms);
         } else {
             queue.restore(priority, entry, &mut self.pending, &mut self.memory);
