@@ -71,6 +71,9 @@ pub trait DiskFile: Send + Sync {
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Makes what was written durable. After a failure the contents are unknown, and trying again proves nothing.
     fn sync_data(&self) -> io::Result<()>;
+    /// Makes durable what a process before this one may have written, and forgets what is cached, so that reads give
+    /// what the medium has. After a sync that failed the system's cache shows bytes that the medium never got.
+    fn settle(&self) -> io::Result<()>;
     /// Says that these bytes will be read soon. Only a hint.
     fn will_need(&self, _offset: u64, _len_bytes: u64) {}
 }

@@ -471,6 +471,14 @@ impl DiskFile for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         self.disk.inner().sync(self.inode, self.generation)
     }
+
+    fn settle(&self) -> io::Result<()> {
+        let mut inner = self.disk.inner();
+        inner.sync(self.inode, self.generation)?;
+        let inode = &mut inner.inodes[self.inode];
+        (inode.now, inode.forgotten) = (inode.durable.clone(), Vec::new());
+        Ok(())
+    }
 }
 
 #[cfg(test)]

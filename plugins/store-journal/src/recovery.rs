@@ -69,6 +69,9 @@ struct Start {
 
 /// Reads a journal.
 pub fn recover(disk: &dyn Disk, host: &Host) -> Result<Recovered> {
+    disk.sync_dir().map_err(|error| {
+        Error::new(ErrorCode::Io, format!("the journal in {} cannot be synced: {error}", disk.describe()))
+    })?;
     let survey = Survey::of(disk)?;
     let mut report = Report { notes: survey.notes.clone(), ..Report::default() };
     let mut replay = Replay {
@@ -192,6 +195,14 @@ impl Replay<'_> {
         self.complete = !start.state;
         let files: Vec<Arc<DataFile>> =
             self.survey.good_files().filter(|file| file.number >= start.file).collect();
+        // What the process before this one wrote may be in the system's cache alone. The next epoch vouches for all
+        // that is replayed here, so it must be on the medium first, and be read from there.
+        for file in &files {
+            file.handle.settle().map_err(|error| {
+                let text = format!("{} in {} cannot be synced: {error}", file.name, self.disk.describe());
+                Error::new(ErrorCode::Io, text)
+            })?;
+        }
         let mut offset = start.offset;
         let mut stopped = None;
         for file in &files {

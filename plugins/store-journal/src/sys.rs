@@ -183,6 +183,13 @@ impl DiskFile for OpenFile {
         self.file.sync_data()
     }
 
+    fn settle(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        // The cache is clean now, whatever became of its pages earlier: what stays of it is a lie or can be read again.
+        rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?;
+        Ok(())
+    }
+
     fn will_need(&self, offset: u64, len_bytes: u64) {
         // Only a hint: where it fails, reading is slower.
         let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(len_bytes), Advice::WillNeed);

@@ -61,6 +61,8 @@ struct Copy {
     holder: Option<u64>,
     seen: u32,
     drained: bool,
+    /// A dead letter with this number was there: this copy's, or another's.
+    may_be_dead: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -113,7 +115,7 @@ impl Ledger {
     }
 
     pub fn published(&mut self, publish: Publish) {
-        let copy = Copy { accepted: Accepted::No, rejected: false, holder: None, seen: 0, drained: false };
+        let copy = Copy { accepted: Accepted::No, rejected: false, holder: None, seen: 0, drained: false, may_be_dead: false };
         let message = Message {
             sent: publish.tx.map_or(Sent::Unknown, Sent::Pending),
             persistent: publish.persistent,
@@ -288,8 +290,8 @@ impl Ledger {
         let Some(message) = self.messages.get_mut(&id) else { return };
         match message.copies.get_mut(&place) {
             Some(copy) => copy.drained = true,
-            // A dead letter stands for every copy: the ledger does not know which of them died.
-            None => message.copies.values_mut().for_each(|copy| copy.drained = true),
+            // The ledger does not know which copy died.
+            None => message.copies.values_mut().for_each(|copy| copy.may_be_dead = true),
         }
     }
 
@@ -322,7 +324,7 @@ impl Ledger {
                 };
                 // Rejected messages that are not persistent are not kept as dead letters.
                 let dropped = copy.rejected && !message.persistent;
-                if !consumed && !copy.drained && !dropped {
+                if !consumed && !copy.drained && !copy.may_be_dead && !dropped {
                     wrong.push(format!("message {id} was confirmed, never accepted, and is missing in place {place}: {copy:?}"));
                 }
             }
@@ -382,6 +384,7 @@ impl Ledger {
                 if let Accepted::Pending(tx) = copy.accepted
                     && senders.contains(&tx)
                     && !copy.drained
+                    && !copy.may_be_dead
                 {
                     torn.push(format!(
                         "transaction {tx} is torn: message {id} that it consumed is gone from place {place}, but nothing that it sent is there"

@@ -95,6 +95,8 @@ pub struct World {
     now: Now,
     history: Vec<String>,
     draining: bool,
+    /// A fault of the disk may still be waiting.
+    armed: bool,
     /// What happened how often: a run in which nothing happens proves nothing.
     pub crashes: u32,
     pub delivered: u64,
@@ -118,6 +120,7 @@ impl World {
             now: Now { monotonic_ms: 1_000_000, unix_ms: 1_700_000_000_000 },
             history: Vec::new(),
             draining: false,
+            armed: false,
             crashes: 0,
             delivered: 0,
         };
@@ -176,6 +179,7 @@ impl World {
         let journal = Journal::open_on(Arc::new(self.disk.clone()), crate::small_files(), Host::none());
         let journal = match journal {
             Ok(journal) => journal,
+            Err(error) if self.armed => return self.crash(&format!("it cannot open: {error}")),
             Err(error) => return self.ledger.violations.push(format!("the journal does not open: {error}")),
         };
         match Broker::start(journal, World::config(), self.now) {
@@ -218,6 +222,7 @@ impl World {
                 let faults = self.pick_faults();
                 self.note(format!("the disk will fail: {faults:?}"));
                 self.disk.set_faults(faults);
+                self.armed = true;
                 Ok(())
             }
             Step::CleanStop => self.clean_stop(),
@@ -259,6 +264,7 @@ impl World {
         }
         // The store is dropped without a close, then the disk forgets and tears what was not synced.
         self.broker = None;
+        self.armed = false;
         if self.random.chance(30) {
             self.disk.kill();
         } else {
@@ -659,7 +665,10 @@ impl World {
 
     /// Takes out all that is left, through new consumers, and accepts nothing but what must make room.
     fn drain(&mut self) {
-        self.disk.set_faults(Faults::default());
+        // Whatever fault still waits goes with the power; half of the worlds end without any.
+        if self.armed || self.random.chance(50) {
+            self.crash("the end of the world");
+        }
         for client in 0..self.clients.len() {
             self.lose(client);
         }
