@@ -130,6 +130,7 @@ pub fn limits(reader: &Reader<'_>) -> Limits {
         max_parked_per_session: count("max_parked_per_session"),
         max_parked_bytes_per_session: size("max_parked_bytes_per_session"),
         max_delay_ms: reader.integer("max_delay_ms", 1..=100 * super::sections::MAX_MS),
+        max_delayed: long_count("max_delayed"),
         page_records: long_count("page_records"),
         page_bytes: reader.bytes("page_bytes", SIZE),
         sweep_interval_ms: reader.integer("sweep_interval_ms", 1..=super::sections::MAX_MS),
