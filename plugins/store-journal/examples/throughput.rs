@@ -18,11 +18,13 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 fn main() -> Result<()> {
     let base = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "journal-throughput".to_owned()));
-    let mut ratios = Vec::new();
+    if base.exists() {
+        eprintln!("{} exists: name a directory that can be made and removed", base.display());
+        std::process::exit(2);
+    }
     for _ in 0..3 {
         let raw = raw_syncs(&base.join("raw"))?;
         let commits = commits(&base.join("commits"))?;
-        ratios.push(commits / raw);
         println!("{:<44} {raw:>12.0} /s", "4 KiB overwrites with fdatasync, raw");
         println!("{:<44} {commits:>12.0} /s   {:.2} of raw", "1 KiB records, one sync each", commits / raw);
     }
