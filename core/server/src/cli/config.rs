@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `sabir config`: show and check configurations.
 
-use super::{Exit, SourceArguments};
+use super::{Exit, SourceArguments, out};
 use crate::config::{ConfigErrors, DEFAULTS};
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub enum ConfigCommand {
 pub fn run(command: &ConfigCommand) -> Exit {
     match command {
         ConfigCommand::Default => {
-            print!("{DEFAULTS}");
+            out::text(DEFAULTS);
             Exit::Success
         }
         ConfigCommand::Check { file, source } => {
@@ -42,7 +42,7 @@ pub fn run(command: &ConfigCommand) -> Exit {
             }
             match sources.load() {
                 Ok(_) => {
-                    println!("the configuration is good");
+                    out::line("the configuration is good");
                     Exit::Success
                 }
                 Err(errors) => refuse(&errors),
@@ -50,7 +50,7 @@ pub fn run(command: &ConfigCommand) -> Exit {
         }
         ConfigCommand::Show { source, .. } => match source.sources().effective() {
             Ok(text) => {
-                print!("{text}");
+                out::text(&text);
                 Exit::Success
             }
             Err(errors) => refuse(&errors),

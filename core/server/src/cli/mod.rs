@@ -3,6 +3,7 @@
 
 mod config;
 mod exit;
+mod out;
 mod plugin;
 mod run;
 mod source;
@@ -91,9 +92,11 @@ fn version(json: bool) -> Exit {
     let version = env!("CARGO_PKG_VERSION");
     let (major, minor) = (sabir_abi::SABIR_ABI_MAJOR, sabir_abi::SABIR_ABI_MINOR);
     if json {
-        println!("{}", serde_json::json!({ "version": version, "abi": { "major": major, "minor": minor } }));
+        out::line(
+            &serde_json::json!({ "version": version, "abi": { "major": major, "minor": minor } }).to_string(),
+        );
     } else {
-        println!("sabir {version} (plugin ABI {major}.{minor})");
+        out::line(&format!("sabir {version} (plugin ABI {major}.{minor})"));
     }
     Exit::Success
 }

@@ -2,7 +2,7 @@
 //! `sabir plugin`: what is loaded, and what a file is. Files are looked at in a child process of the same program, so
 //! that one which crashes takes nothing else with it.
 
-use super::{Exit, SourceArguments, config, verify};
+use super::{Exit, SourceArguments, config, out, verify};
 use crate::config::Config;
 use crate::plugins;
 use clap::Subcommand;
@@ -74,9 +74,9 @@ fn list(settings: &Config, json: bool) -> Exit {
     let loaded = plugins::load(settings, &mut registry);
     let descriptions = registry.plugins();
     if json {
-        println!("{}", serde_json::json!(descriptions));
+        out::line(&serde_json::json!(descriptions).to_string());
     } else {
-        descriptions.iter().for_each(|description| print!("{}", human(description)));
+        descriptions.iter().for_each(|description| out::text(&human(description)));
     }
     match loaded {
         Ok(()) => Exit::Success,
@@ -104,8 +104,8 @@ fn inspect(file: &Path, json: bool) -> Exit {
         return Exit::Plugin;
     }
     match serde_json::from_slice::<Description>(&output.stdout) {
-        Ok(_) if json => print!("{}", String::from_utf8_lossy(&output.stdout)),
-        Ok(description) => print!("{}", human(&description)),
+        Ok(_) if json => out::text(&String::from_utf8_lossy(&output.stdout)),
+        Ok(description) => out::text(&human(&description)),
         Err(error) => {
             eprintln!("error: {} printed something of its own while it was loaded: {error}", file.display());
             return Exit::Plugin;
@@ -136,7 +136,7 @@ fn verify(file: &Path, json: bool, scripts: Option<&Path>, listen: Option<&str>)
             return Exit::Failure;
         }
     };
-    print!("{}", String::from_utf8_lossy(&output.stdout));
+    out::text(&String::from_utf8_lossy(&output.stdout));
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
     match output.status.code() {
         Some(0) => Exit::Success,
@@ -152,7 +152,7 @@ fn verify(file: &Path, json: bool, scripts: Option<&Path>, listen: Option<&str>)
 fn inspect_here(file: &Path) -> Exit {
     match Registry::inspect(file) {
         Ok(description) => {
-            println!("{}", serde_json::json!(description));
+            out::line(&serde_json::json!(description).to_string());
             Exit::Success
         }
         Err(error) => {

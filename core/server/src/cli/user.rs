@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `sabir user`: the users' file.
 
-use super::{Exit, SourceArguments, config};
+use super::{Exit, SourceArguments, config, out};
 use clap::Subcommand;
 use sabir_stack::policy::{Users, hash_password, remove_user, set_user};
 use std::io::{IsTerminal, Read};
@@ -63,7 +63,7 @@ pub fn run(command: &UserCommand) -> Exit {
     };
     match done {
         Ok(text) => {
-            println!("{text}");
+            out::line(&text);
             Exit::Success
         }
         Err(problem) => {

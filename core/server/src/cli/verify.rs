@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The child's half of `sabir plugin verify`: every component of a library against the suite of its kind.
 
-use super::Exit;
+use super::{Exit, out};
 use sabir_host::describe::Kind;
 use sabir_host::{Component, Registry};
 use sabir_testkit::protocol::Script;
@@ -85,7 +85,7 @@ fn no_suite() -> Report {
 fn print(reports: &[(String, Report)], json: bool) {
     if !json {
         for (name, report) in reports {
-            println!("{name}\n{report}");
+            out::line(&format!("{name}\n{report}"));
         }
         return;
     }
@@ -106,5 +106,5 @@ fn print(reports: &[(String, Report)], json: bool) {
             })
         })
         .collect();
-    println!("{}", serde_json::Value::from(cases));
+    out::line(&serde_json::Value::from(cases).to_string());
 }
