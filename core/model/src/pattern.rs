@@ -139,7 +139,10 @@ impl Pattern {
         }
         let accepting = 1u128 << self.words.len();
         let mut seen: HashSet<(usize, u128)> = HashSet::new();
-        let mut open = vec![(0, self.closure(1))];
+        let start = self.closure(1);
+        // A name has at least one word: what only `#` stands for is never nothing.
+        let only_many = matches!(*other.words, [Word::Many]);
+        let mut open = vec![(0, if only_many { self.step(start, None) } else { start })];
         while let Some((at, states)) = open.pop() {
             if !seen.insert((at, states)) {
                 continue;
@@ -292,10 +295,11 @@ mod tests {
             ("a.*", &["a.b", "a.*"], &["a.#", "*.*", "a", "#"]),
             ("a.#", &["a", "a.#", "a.*", "a.*.b", "a.#.b", "a.b.#"], &["#", "*", "*.a", "#.a"]),
             ("#", &["#", "*", "a", "a.#", "#.#"], &[]),
-            ("*.#", &["#.*", "*", "*.#", "#.b", "a.#", "#.b.#"], &["#"]),
+            ("*.#", &["#.*", "*", "*.#", "#.b", "a.#", "#.b.#", "#"], &[]),
             ("#.b", &["#.b", "a.b", "*.b", "b"], &["#", "#.*", "b.#"]),
             ("#.a.#", &["a.#", "#.a", "#.a.*", "#.b.a.#"], &["#", "*", "#.*.#"]),
             ("*", &["*", "a"], &["#", "*.*"]),
+            ("*.*.#", &["*.*", "a.#.b"], &["#", "*.#"]),
         ];
         for (text, covered, others) in cases {
             for other in *covered {
