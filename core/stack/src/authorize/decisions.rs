@@ -194,7 +194,8 @@ impl Decisions {
         asked: &Subscribe,
         client_id: Option<&str>,
     ) -> Result<(), Refusal> {
-        if asked.durable && client_id.is_none() {
+        // A shared one is found by its name alone: who may read the destinations may share it.
+        if asked.durable && !asked.shared && client_id.is_none() {
             return Err(Refusal::new(
                 Reason::Invalid,
                 "a durable subscription needs a client id, given at log-in",
