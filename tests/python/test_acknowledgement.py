@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-DEAD_LETTERS = os.environ.get("STOMP_DLQ", "/queue/ActiveMQ.DLQ" if os.environ.get("STOMP_PEER") else "/queue/DLQ")
+DEAD_LETTERS = os.environ.get("STOMP_DLQ", "/queue/ActiveMQ.DLQ")
 versions = pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
 later_versions = pytest.mark.parametrize("version", ["1.1", "1.2"])
 
@@ -94,7 +94,8 @@ def test_nack_sends_to_the_dead_letters(connect, name, version):
     frame = dead.message()
     assert frame.body == "0"
     assert frame.headers["original-destination"] == f"/queue/{name}"
-    assert frame.headers["dlqDeliveryFailureCause"]
+    if os.environ.get("STOMP_PEER", "sabir") == "sabir":
+        assert "NACK" in frame.headers["dlqDeliveryFailureCause"]
 
 
 @pytest.mark.sabir_only

@@ -176,6 +176,20 @@ def test_a_composite_destination_is_all_of_them(connect, name):
     client = connect()
     client.subscribe(f"/queue/{name}.a", "a")
     client.subscribe(f"/queue/{name}.b", "b")
+    client.send(f"/queue/{name}.a,{name}.b", "x")
+    frames = [client.message() for _ in range(2)]
+    assert sorted((frame.headers["subscription"], frame.headers["destination"]) for frame in frames) == [
+        ("a", f"/queue/{name}.a"),
+        ("b", f"/queue/{name}.b"),
+    ]
+    client.nothing()
+
+
+@pytest.mark.sabir_only
+def test_a_composite_destination_may_mix_queues_and_topics(connect, name):
+    client = connect()
+    client.subscribe(f"/queue/{name}.a", "a")
+    client.subscribe(f"/queue/{name}.b", "b")
     client.subscribe(f"/topic/{name}.c", "c")
     client.send(f"/queue/{name}.a,queue://{name}.b,topic://{name}.c", "x")
     frames = [client.message() for _ in range(3)]
@@ -297,6 +311,7 @@ def test_message_groups_stay_with_one_consumer(connect, name):
     assert sorted([one.inbox.messages.qsize(), two.inbox.messages.qsize()]) == [0, 10]
 
 
+@pytest.mark.sabir_only
 def test_the_group_of_a_message_comes_back(connect, name):
     client = connect()
     client.subscribe(f"/queue/{name}")
