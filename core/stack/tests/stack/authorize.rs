@@ -188,7 +188,7 @@ fn to_bind_one_reads_the_source_and_writes_the_target() {
 }
 
 #[test]
-fn a_durable_subscription_is_made_and_removed_under_a_client_id_only() {
+fn a_durable_subscription_is_made_and_removed_under_a_client_id_unless_it_is_shared() {
     let nameless = || {
         let Verb::Connect(mut connect) = log_in("ann") else { unreachable!() };
         connect.client_id = None;
@@ -207,6 +207,13 @@ fn a_durable_subscription_is_made_and_removed_under_a_client_id_only() {
     let mut client = broker().client();
     assert_eq!(client.ask(nameless()), []);
     assert_eq!(client.ask(durable()), [(1, Reason::Invalid, false)]);
+    let shared = |topic: &str| {
+        subscribe_with(topic, |asked| {
+            (asked.durable, asked.shared, asked.name) = (true, true, Some("s".into()));
+        })
+    };
+    assert_eq!(client.ask(shared("topic://PRICES.X")), []);
+    assert_eq!(client.ask(shared("topic://SECRET")), FORBIDDEN);
     assert_eq!(client.ask(remove()), FORBIDDEN);
     let mut client = broker().logged_in("ann");
     assert_eq!(client.ask(durable()), []);
