@@ -186,5 +186,8 @@ fn main() {
             median(&mut rate)
         );
     }
-    println!("medians of {rounds} paired turns of {} ms; cpu: target at most 1.1x, bound 1.25x", time.as_millis());
+    println!(
+        "medians of {rounds} paired turns of {} ms; cpu: target at most 1.1x, bound 1.25x",
+        time.as_millis()
+    );
 }
