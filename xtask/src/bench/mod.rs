@@ -13,7 +13,7 @@
 //!   table      the results
 //! ```
 
-mod broker;
+pub mod broker;
 mod interface;
 mod limits;
 mod load;

@@ -6,11 +6,12 @@
 //! runners themselves, and nothing is printed after a success, so that the output ends with their closing lines.
 
 mod c;
+mod clients;
 mod python;
 mod tools;
 
-use crate::{headers, tidy};
 use crate::workspace::{Built, Metadata, Profile, cargo, gather, succeed};
+use crate::{headers, tidy};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,10 @@ pub fn test(arguments: &TestArguments) -> Result<()> {
     let built = gather(&metadata, Profile::Dev)?;
     let environment = Environment { built, full: arguments.full };
     stages.may("rust tests", if arguments.full { 3600 } else { 600 }, || rust(&environment, filter));
+    if filter.is_none() {
+        stages.may("a client from npm", 60, || clients::node(&metadata, &environment));
+        stages.may("a client in Go", 90, || clients::go(&metadata, &environment));
+    }
     stages.last("python tests", 240, || python::check(&metadata, &environment, filter));
     stages.end()
 }

@@ -20,6 +20,8 @@ pub fn check(metadata: &Metadata, environment: &Environment, filter: Option<&str
         pytest.args(["-k", filter]);
     }
     environment.hand_to(&mut pytest);
+    // The suite also runs against brokers that are elsewhere, and has names of its own for where.
+    pytest.env("SABIR_BIN", &environment.built.program).env("SABIR_PLUGINS", &environment.built.plugins);
     let line = crate::workspace::describe(&pytest);
     let status = pytest.status().with_context(|| format!("cannot start `{line}`"))?;
     // 5: the filter chose none of the tests here.

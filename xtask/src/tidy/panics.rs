@@ -23,7 +23,8 @@ static INDEX: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[\w)\]?]\[[^\]]").
 /// What looks like an index that can panic and is none: words that may stand before a list, and the number of an
 /// enum's variant, which is a constant.
 static NO_INDEX: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\b(?:mut|in|return|else|dyn|const|ref|as|match|if)\[|\[[A-Z]\w*::\w+ as usize\]").expect("a valid pattern")
+    Regex::new(r"\b(?:mut|in|return|else|dyn|const|ref|as|match|if)\[|\[[A-Z]\w*::\w+ as usize\]")
+        .expect("a valid pattern")
 });
 
 /// Checks one file.
