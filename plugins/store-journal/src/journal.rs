@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// A journal.
 pub struct Journal {
@@ -59,7 +60,7 @@ impl Journal {
             failed: OnceLock::new(),
             orders: Mutex::new(Orders::default()),
             wake: Condvar::new(),
-            keeping: Mutex::new(Keeping::new()),
+            keeping: Mutex::new(Keeping::since(Instant::now())),
             short: AtomicBool::new(false),
             reserve_used: AtomicBool::new(false),
             state_bytes: AtomicU64::new(state_bytes),

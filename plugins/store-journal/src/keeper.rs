@@ -44,9 +44,8 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    /// Nothing was done yet.
-    pub fn new() -> Self {
-        let now = Instant::now();
+    /// Nothing was done before `now`.
+    pub fn since(now: Instant) -> Self {
         Keeping { checkpoint_at: now, checkpoint_bytes: 0, lock_at: now }
     }
 }

@@ -10,6 +10,7 @@ use crate::reader::Found;
 use crate::shared::{Class, Shared};
 use crate::writer::Writer;
 use bytes::Bytes;
+use sabir_model::store::FORGET;
 use sabir_sdk::store::{OpRef, Ops, Pieces};
 use sabir_sdk::{Error, ErrorCode, Result};
 use std::collections::HashMap;
@@ -147,7 +148,15 @@ impl Shared {
                 OpRef::Remove { log, first, last } => {
                     return refuse(format!("remove in log {log}: entry {first} comes after {last}"));
                 }
-                OpRef::Trim { log, .. } => plan.add(Class::of(log), 0),
+                OpRef::Trim { log, before } => {
+                    plan.add(Class::of(log), 0);
+                    if before == FORGET {
+                        made.retain(|(of, _), _| *of != log);
+                        self.next_seq(writer, &mut last, log);
+                        last = Some((log, 0));
+                        writer.linked = None;
+                    }
+                }
                 OpRef::Replace { log, first, last: to, span, format, record } => {
                     writer.linked = None;
                     if first > to {

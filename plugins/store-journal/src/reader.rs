@@ -222,7 +222,7 @@ impl Shared {
                 _ => wanted.seqs.binary_search(&entry.seq).ok(),
             };
             if let Some(slot) = at.and_then(|at| found.get_mut(at)) {
-                *slot = Some(locate(&wanted.file, header, offset, &entry, &chunk));
+                *slot = Some(locate(&wanted.file, header, offset, &entry));
             }
         });
         Ok((chunk, found.into_iter().map_while(|found| found).collect()))
@@ -239,39 +239,59 @@ impl Shared {
         let wanted: u64 = found.iter().map(|entry| entry.len).sum();
         // What is given pins what was fetched: where that is mostly something else, a copy is cheaper.
         let copy = wanted < chunk.bytes.len() as u64 / 2;
-        let mut run: Option<Chunk> = None;
+        let (mut run, mut file) = (None, None);
         for (index, entry) in found.iter().enumerate() {
-            let file = entry.place.file;
-            let long_head = match what.want {
-                Want::Head { len } if entry.len > BLOCK => Some(len),
-                _ => None,
-            };
-            let data = if let Some(len) = long_head {
-                self.read_part(what.log, entry, 0, len)?
-            } else if let Some(stored) = chunk.slice(file, entry.start(), entry.end()) {
-                let data = self.verified(what.log, entry, stored)?;
-                if copy { Bytes::copy_from_slice(&data) } else { data }
-            } else {
-                let stored = match run.as_ref().and_then(|run| run.slice(file, entry.start(), entry.end())) {
-                    Some(stored) => stored,
-                    None => {
-                        let next = run.insert(self.fetch_run(found.get(index..).unwrap_or_default())?);
-                        next.slice(file, entry.start(), entry.end()).unwrap_or_default()
-                    }
-                };
-                self.verified(what.log, entry, stored)?
-            };
-            let data = match what.want {
-                Want::Head { len } => {
-                    data.slice(..data.len().min(usize::try_from(len).unwrap_or(usize::MAX)))
-                }
-                _ => data,
+            let rest = found.get(index..).unwrap_or_default();
+            let data = match self.data_of(what, entry, rest, chunk, &mut run, &mut file) {
+                Ok(data) if copy => Bytes::copy_from_slice(&data),
+                Ok(data) => data,
+                // Removed since the index was asked, and its file given back: then it need not be shown.
+                Err(_) if self.state().index.find(what.log, entry.seq).is_none() => continue,
+                Err(error) => return Err(error),
             };
             if !visit(record(entry, data)) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    // The bytes of an entry that are wanted. `run` is what was fetched last besides the chunk, `file` the last file.
+    fn data_of(
+        &self,
+        what: &Read,
+        entry: &Found,
+        rest: &[Found],
+        chunk: &Chunk,
+        run: &mut Option<Chunk>,
+        file: &mut Option<Arc<DataFile>>,
+    ) -> Result<Bytes> {
+        let head = match what.want {
+            Want::Head { len } => len.min(entry.len),
+            _ => entry.len,
+        };
+        if head < entry.len && entry.len > BLOCK {
+            return self.read_part(what.log, entry, 0, head);
+        }
+        let number = entry.place.file;
+        let stored = match chunk.slice(number, entry.start(), entry.end()) {
+            Some(stored) => stored,
+            None => match run.as_ref().and_then(|run| run.slice(number, entry.start(), entry.end())) {
+                Some(stored) => stored,
+                None => {
+                    let next = run.insert(self.fetch_run(rest)?);
+                    next.slice(number, entry.start(), entry.end()).unwrap_or_default()
+                }
+            },
+        };
+        if file.as_ref().is_none_or(|file| file.number != number) {
+            *file = Some(self.file(&self.state(), number)?);
+        }
+        let data = match file {
+            Some(file) => verify(what.log, entry, file, stored)?,
+            None => Bytes::new(),
+        };
+        Ok(data.slice(..head as usize))
     }
 
     // Fetches the record of the first of these entries, and of those that lie right behind it.
@@ -294,14 +314,9 @@ impl Shared {
         Ok(Chunk { file: file.number, start, bytes: self.fetch_bytes(&file, start, end - start)? })
     }
 
-    // The record out of its stored form.
     fn verified(&self, log: u64, entry: &Found, stored: Bytes) -> Result<Bytes> {
         let file = self.file(&self.state(), entry.place.file)?;
-        if !entry.located(&file).holds(&stored) {
-            return Err(damaged(log, entry.seq, &file, entry.start()));
-        }
-        let mut stored = stored;
-        Ok(stored.split_off(table_len(entry.len) as usize))
+        verify(log, entry, &file, stored)
     }
 
     // Some bytes of a record of several blocks: only the blocks that have them are fetched.
@@ -385,6 +400,14 @@ impl Shared {
     }
 }
 
+// The record out of its stored form.
+fn verify(log: u64, entry: &Found, file: &DataFile, mut stored: Bytes) -> Result<Bytes> {
+    if !entry.located(file).holds(&stored) {
+        return Err(damaged(log, entry.seq, file, entry.start()));
+    }
+    Ok(stored.split_off(table_len(entry.len) as usize))
+}
+
 fn record(entry: &Found, data: Bytes) -> Record {
     let Found { seq, span, format, len, .. } = *entry;
     Record { seq, span, format, total_len: len, label: entry.label.clone(), data }
@@ -400,7 +423,7 @@ fn damaged(log: u64, seq: u64, file: &DataFile, offset: u64) -> Error {
     )
 }
 
-fn locate(file: &DataFile, header: &BatchHeader, offset: u64, entry: &Entry<'_>, chunk: &Chunk) -> Found {
+fn locate(file: &DataFile, header: &BatchHeader, offset: u64, entry: &Entry<'_>) -> Found {
     let place = match entry.target {
         Target::There(far) => far,
         Target::Here { at, .. } => FarPlace {
@@ -411,9 +434,8 @@ fn locate(file: &DataFile, header: &BatchHeader, offset: u64, entry: &Entry<'_>,
             at,
         },
     };
-    let label = if entry.label.is_empty() { Bytes::new() } else { chunk.bytes.slice_ref(entry.label) };
     // Labels are small: a copy pins nothing.
-    let label = Bytes::copy_from_slice(&label);
+    let label = Bytes::copy_from_slice(entry.label);
     Found {
         seq: entry.seq,
         span: entry.span,

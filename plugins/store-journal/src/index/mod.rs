@@ -9,7 +9,7 @@ pub mod state;
 
 use crate::format::op::{Entry, Op, Target};
 use extent::{Extent, Region};
-use sabir_model::store::{LogRange, LogSummary, TEMPORARY};
+use sabir_model::store::{FORGET, LogRange, LogSummary, TEMPORARY};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
@@ -61,6 +61,9 @@ impl Index {
             Op::Trim { log, before } => {
                 if let Some(last) = before.checked_sub(1) {
                     self.remove(log, 0, last);
+                }
+                if before == FORGET {
+                    self.logs.remove(&log);
                 }
             }
             Op::Put { key, value } => self.put(key, value),
@@ -231,7 +234,16 @@ impl Log {
     // Cuts the extent that spans `seq` in two, so that another can be put between. No entry at `seq` exists, though
     // it may be the first place of an extent.
     fn make_room(&mut self, seq: u64) {
-        let Some((first, extent)) = self.extents.range_mut(..=seq).next_back() else {
+        self.cut(seq);
+        if let Some(end) = seq.checked_add(1) {
+            self.cut(end);
+        }
+        self.extents.remove(&seq);
+    }
+
+    // Sees to it that no extent spans `seq` and the number before it.
+    fn cut(&mut self, seq: u64) {
+        let Some((first, extent)) = self.extents.range_mut(..seq).next_back() else {
             return;
         };
         let (first, at) = (*first, seq - *first);
@@ -242,9 +254,9 @@ impl Log {
         if extent.live == 0 {
             self.extents.remove(&first);
         }
-        // The first place is that of `seq`, which has no entry: the right half begins after it.
+        // Extents begin with an entry, where that can be had.
         if let Some(place) = right.next(0) {
-            let right = right.split_off(place as u32);
+            let right = if place == 0 { right } else { right.split_off(place as u32) };
             self.extents.insert(seq + place, right);
         }
     }

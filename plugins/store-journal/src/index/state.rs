@@ -160,6 +160,12 @@ impl Index {
             Some((reader.number()?, reader.number()?, reader.number()?, reader.number()?, reader.number()?))
         };
         let (id, next_seq, from, to, count) = head().ok_or(BadState)?;
+        // What the replay has found since the checkpoint began may lie in extents that reach beyond the piece: they
+        // must not overlap with what the piece brings.
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.cut(from);
+            to.checked_add(1).into_iter().for_each(|end| log.cut(end));
+        }
         self.remove(id, from, to);
         self.raise(id, next_seq);
         for _ in 0..count {
