@@ -23,7 +23,8 @@ pub const SABIR_STORE_APPEND: u32 = 1;
 pub const SABIR_STORE_LINK: u32 = 2;
 /// Operation: remove the entries `seq` to `last` of `log`, those that exist. Since 1.0.
 pub const SABIR_STORE_REMOVE: u32 = 3;
-/// Operation: remove the entries of `log` below `seq`. Since 1.0.
+/// Operation: remove the entries of `log` below `seq`. With `seq` `UINT64_MAX` the log is forgotten altogether: its
+/// numbers begin anew, and it has no summary any more. Since 1.0.
 pub const SABIR_STORE_TRIM: u32 = 4;
 /// Operation: replace the entries `seq` to `last` of `log` by one record at `seq` with `span`; no pieces: by nothing.
 /// Only stores with `SABIR_CAP_STORE_REPLACE`. Since 1.0.

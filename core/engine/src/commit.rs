@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::slab::Key;
 use bytes::Bytes;
 use sabir_model::message::Message;
-use sabir_model::store::{Batch, Level, LogId, Op};
+use sabir_model::store::{Batch, FORGET, Level, LogId, Op};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Number of a batch.
@@ -61,9 +61,13 @@ impl Pending {
         self.need = CommitNeed::Now;
     }
 
-    /// How urgent it is.
-    pub fn need(&self) -> CommitNeed {
-        self.need
+    /// How urgent it is. `full`: only plain removals can go.
+    pub fn need(&self, full: bool) -> CommitNeed {
+        match full {
+            false => self.need,
+            true if self.shrunk.is_empty() && self.plain.is_empty() => CommitNeed::None,
+            true => CommitNeed::Now,
+        }
     }
 
     /// Makes a record and its entry.
@@ -89,8 +93,9 @@ impl Pending {
         self.ops.push(Op::Remove { log, first, last });
     }
 
-    pub fn trim(&mut self, log: LogId, before: u64) {
-        self.ops.push(Op::Trim { log, before });
+    /// Removes a log with all that is in it; its numbers begin anew.
+    pub fn forget(&mut self, log: LogId) {
+        self.ops.push(Op::Trim { log, before: FORGET });
     }
 
     pub fn put(&mut self, key: Bytes, value: Bytes) {
@@ -99,6 +104,11 @@ impl Pending {
 
     pub fn delete(&mut self, key: Bytes) {
         self.ops.push(Op::Delete { key });
+    }
+
+    /// Whether anything but plain removals is in it.
+    pub fn has_ordered(&self) -> bool {
+        !self.ops.is_empty()
     }
 
     /// Bytes of records in it.
@@ -196,6 +206,37 @@ impl Commits {
         let sessions = std::mem::take(&mut pending.sessions);
         self.in_flight.push_back(InFlight { id, grown, sessions, bytes, plain_from });
         id
+    }
+
+    /// Closes a batch of nothing but the pending batch's plain removals, while the store has no room for more. The
+    /// rest stays pending, under the next number. Nothing: there are none.
+    pub fn close_plain(
+        &mut self,
+        pending: &mut Pending,
+        write: impl FnOnce(&mut Pending),
+        into: &mut Batch,
+    ) -> Option<CommitId> {
+        let ordered = std::mem::take(&mut pending.ops);
+        write(pending);
+        pending.begin_plain();
+        let plain = std::mem::replace(&mut pending.ops, ordered);
+        if plain.is_empty() {
+            return None;
+        }
+        into.clear();
+        into.ops = plain;
+        into.level = Level::Durable;
+        let id = pending.id;
+        pending.id = id.next();
+        let sessions = std::mem::take(&mut pending.sessions);
+        let grown = Vec::new();
+        self.in_flight.push_back(InFlight { id, grown, sessions, bytes: 0, plain_from: 0 });
+        Some(id)
+    }
+
+    /// The sessions whose answers wait for the batch closed last.
+    pub fn last_sessions(&self) -> Vec<Key<Session>> {
+        self.in_flight.back().map_or_else(Vec::new, |batch| batch.sessions.clone())
     }
 
     /// Notes how far the store has come.

@@ -139,7 +139,7 @@ impl Engine {
             (entry.place == Place::Durable && dead.traits.durable).then_some((source_log, entry.seq));
         match (&entry.message, body_at) {
             (Some(message), _) => {
-                let origin = Origin { label, attempts: 0 };
+                let origin = Origin { label, ..Origin::default() };
                 dead.admit(target, message, &origin, &mut body_at, &mut self.pending, &mut self.memory);
             }
             (None, Some(from)) => {

@@ -6,7 +6,7 @@
 //! and where to. What is due is linked into its lane and removed here, in one batch; what goes to a topic or exchange
 //! is routed then, to those who are subscribed then.
 
-use crate::commit::{CommitId, Commits};
+use crate::commit::{CommitId, Commits, Pending};
 use crate::engine::Engine;
 use crate::keys::{self, BUCKET_SHIFT, KeyKind};
 use crate::output::{CommitNeed, Outputs};
@@ -223,13 +223,24 @@ impl Delayed {
         }
     }
 
-    /// Forgets empty buckets whose time is over.
-    fn prune(&mut self, now_ms: i64) {
+    /// What was to go with the batch `from` goes with the batch `to`.
+    pub fn put_off(&mut self, from: CommitId, to: CommitId) {
+        let near = self.near.values_mut().map(|near| &mut near.commit);
+        let buckets = self.buckets.values_mut().map(|bucket| &mut bucket.commit);
+        for commit in near.chain(buckets).filter(|commit| **commit == from) {
+            *commit = to;
+        }
+    }
+
+    /// Forgets empty buckets whose time is over, and has the store forget them: a clock that goes back begins anew.
+    fn prune(&mut self, now_ms: i64, pending: &mut Pending) {
         let current = (now_ms.max(0) as u64) >> BUCKET_SHIFT;
         while let Some(first) = self.buckets.first_entry()
             && first.key().0 < current
             && first.get().count == 0
         {
+            pending.forget(bucket_log(*first.key()));
+            pending.want(CommitNeed::Lazy);
             first.remove();
         }
     }
@@ -479,7 +490,7 @@ impl Engine {
         {
             self.bring_in(key, out);
         }
-        self.delayed.prune(self.now.unix_ms);
+        self.delayed.prune(self.now.unix_ms, &mut self.pending);
     }
 
     fn bring_in(&mut self, key: DueKey, out: &mut Outputs) {

@@ -154,14 +154,15 @@ impl Engine {
         if matches!(self.state, State::Failed(_)) || self.pending.is_empty() {
             return None;
         }
+        if self.commits.is_full() {
+            return self.take_removals(into);
+        }
         let mut marked = std::mem::take(&mut self.pending.marked);
-        if !self.commits.is_full() {
-            for (key, priority) in &marked {
-                if let Some(queue) = self.queues.get_mut(*key)
-                    && let Some(at) = queue.find_lane(*priority)
-                {
-                    queue.lanes[at].write_mark(&mut self.pending);
-                }
+        for (key, priority) in &marked {
+            if let Some(queue) = self.queues.get_mut(*key)
+                && let Some(at) = queue.find_lane(*priority)
+            {
+                queue.lanes[at].write_mark(&mut self.pending);
             }
         }
         marked.clear();
@@ -188,6 +189,38 @@ impl Engine {
             }
         }
         Some(self.commits.close(&mut self.pending, plain_from, grown, into))
+    }
+
+    /// The store has no room: only what frees some can go, and must not take anything along that comes behind a
+    /// batch which was refused.
+    fn take_removals(&mut self, into: &mut Batch) -> Option<CommitId> {
+        let mut shrunk = std::mem::take(&mut self.pending.shrunk);
+        let queues = &mut self.queues;
+        let id = self.commits.close_plain(
+            &mut self.pending,
+            |pending| {
+                for (key, priority) in shrunk.drain(..) {
+                    if let Some(queue) = queues.get_mut(key)
+                        && let Some(at) = queue.find_lane(priority)
+                    {
+                        queue.lanes[at].write_removals(pending);
+                    }
+                }
+            },
+            into,
+        )?;
+        let later = self.pending.id;
+        if self.pending.has_ordered() {
+            self.delayed.put_off(id, later);
+            for key in self.commits.last_sessions() {
+                let Some(session) = self.sessions.get_mut(key) else { continue };
+                if session.line.put_off(id, later) {
+                    session.noted = later;
+                    self.pending.sessions.push(key);
+                }
+            }
+        }
+        Some(id)
     }
 
     fn open(&mut self, session: SessionId, client: Client, out: &mut Outputs) {
@@ -482,8 +515,11 @@ impl Engine {
             }
             self.give_back_memory();
         }
-        out.commit =
-            if matches!(self.state, State::Failed(_)) { CommitNeed::None } else { self.pending.need() };
+        out.commit = if matches!(self.state, State::Failed(_)) {
+            CommitNeed::None
+        } else {
+            self.pending.need(self.commits.is_full())
+        };
         out.deadline_ms = self.deadline_ms();
     }
 

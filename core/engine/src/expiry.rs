@@ -159,6 +159,7 @@ impl Engine {
                     place,
                     redelivered: false,
                     counted: attempts.is_some(),
+                    together: false,
                 });
             }
         }

@@ -175,7 +175,7 @@ impl Engine {
                     return true;
                 }
                 Some(Err(refusal)) => Err(refusal),
-                _ => Ok(self.apply(parked.host, &parked.destinations, &parked.message, &routes)),
+                _ => Ok(self.apply(parked.host, &parked.destinations, &parked.message, &routes, false)),
             },
         };
         self.scratch = routes;

@@ -49,9 +49,9 @@ pub enum Input<'a> {
         commit: CommitId,
     },
     /// The store had no room for this batch, which had no effect. The engine takes out of it what frees space and
-    /// puts that into its next batch, holds all publishes back, and goes on giving batches, which the server submits
-    /// as usual, ahead of the refused ones. The server keeps what is left in `batch` and tries it again, in
-    /// order, under the same id.
+    /// puts that into its next batch, holds all publishes back, and gives batches that only remove, which the server
+    /// submits as usual, ahead of the refused one. The server keeps what is left in `batch` and tries it again,
+    /// under the same id.
     StoreFull {
         /// The batch's id.
         commit: CommitId,

@@ -109,7 +109,7 @@ impl Engine {
             let destinations = targets.destinations.clone();
             return self.delay(host, &destinations, &message).map(Published::Done);
         }
-        Ok(Published::Done(self.admit_all(&message, routes)))
+        Ok(Published::Done(self.admit_all(&message, &Origin::default(), routes)))
     }
 
     /// Finds the queues of a producer, and remembers them where they do not depend on the message.
@@ -294,13 +294,15 @@ impl Engine {
         self.park(parked, obstacle, out);
     }
 
-    /// Puts a routed message where it belongs. Answers the batch that must be committed before it is confirmed.
+    /// Puts a routed message where it belongs; one of a transaction (`together`) is not seen before the rest of it.
+    /// Answers the batch that must be committed before it is confirmed.
     pub(crate) fn apply(
         &mut self,
         host: Key<VirtualHost>,
         destinations: &[Destination],
         message: &Message,
         routes: &[Key<Queue>],
+        together: bool,
     ) -> Option<CommitId> {
         self.counters.published += 1;
         if message.head().deliver_at_ms() > self.now.unix_ms
@@ -308,13 +310,18 @@ impl Engine {
         {
             return need;
         }
-        self.admit_all(message, routes)
+        self.admit_all(message, &Origin { together, ..Origin::default() }, routes)
     }
 
     /// Puts a message into queues: one record, linked to all that keep it.
-    pub(crate) fn admit_all(&mut self, message: &Message, routes: &[Key<Queue>]) -> Option<CommitId> {
+    pub(crate) fn admit_all(
+        &mut self,
+        message: &Message,
+        origin: &Origin,
+        routes: &[Key<Queue>],
+    ) -> Option<CommitId> {
         let mut body_at = None;
-        self.admit_linked(message, &Origin::default(), routes, &mut body_at);
+        self.admit_linked(message, origin, routes, &mut body_at);
         body_at.map(|_| self.pending.id)
     }
 

@@ -164,10 +164,8 @@ impl Engine {
             }
             Some(LogKind::Transaction(number)) => {
                 self.next_transaction_log = self.next_transaction_log.max(number + 1);
-                if count > 0 {
-                    self.pending.trim(log, next_seq);
-                    self.pending.want(CommitNeed::Lazy);
-                }
+                self.pending.forget(log);
+                self.pending.want(CommitNeed::Lazy);
             }
             Some(LogKind::Delayed(_)) => {
                 let first = ranges.first().map_or(next_seq, |range| range.first);

@@ -173,6 +173,14 @@ impl Line {
                 });
             }
         }
+        let mut need = CommitId(0);
+        for waiting in &mut self.aside {
+            if waiting.need == from && waiting.kind == Kind::Removal {
+                waiting.need = to;
+            }
+            need = need.max(waiting.need);
+            waiting.need = need;
+        }
         if moved.is_empty() {
             return;
         }
@@ -180,6 +188,22 @@ impl Line {
         self.need = self.need.max(to);
         moved.append(&mut self.aside);
         self.aside = moved;
+    }
+
+    /// What does not only remove has not gone with the batch `from` and goes with the batch `to`. True: something
+    /// waits for that.
+    pub fn put_off(&mut self, from: CommitId, to: CommitId) -> bool {
+        let mut any = false;
+        for waiting in self.waiting.iter_mut().chain(&mut self.aside) {
+            if waiting.need == from && waiting.kind != Kind::Removal {
+                waiting.need = to;
+                any = true;
+            }
+        }
+        if any {
+            self.need = self.need.max(to);
+        }
+        any
     }
 
     /// Everything that waits for an answer gets this one.

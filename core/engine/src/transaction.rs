@@ -289,7 +289,7 @@ impl Engine {
         let Some(host) = self.sessions.get(key).map(|session| session.virtual_host) else { return };
         match item {
             Item::Held { message, destinations } => {
-                self.apply(host, &destinations, &message, routes);
+                self.apply(host, &destinations, &message, routes, true);
             }
             Item::Spilled { facts, durable, temporary, routes, delayed } => {
                 let Some(log) = log.map(keys::transaction_log) else { return };
@@ -365,10 +365,10 @@ impl Engine {
     fn drop_hidden(&mut self, transaction: &Transaction) {
         let Some(log) = transaction.log.map(keys::transaction_log) else { return };
         if transaction.durable_next > 0 {
-            self.pending.trim(log, transaction.durable_next);
+            self.pending.forget(log);
         }
         if transaction.temporary_next > 0 {
-            self.pending.trim(log | TEMPORARY, transaction.temporary_next);
+            self.pending.forget(log | TEMPORARY);
         }
         self.pending.want(CommitNeed::Lazy);
     }

@@ -11,6 +11,9 @@ pub type LogId = u64;
 /// Bit of a [`LogId`]: the log is forgotten when the store is opened.
 pub const TEMPORARY: LogId = 1 << 63;
 
+/// As the number below which [`Op::Trim`] removes: the log is forgotten altogether.
+pub const FORGET: u64 = u64::MAX;
+
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -51,7 +54,7 @@ pub enum Op {
         /// Last entry, inclusive.
         last: u64,
     },
-    /// Remove the entries below `before`.
+    /// Remove the entries below `before`; with [`FORGET`] the log itself, whose numbers then begin anew.
     Trim {
         /// The log.
         log: LogId,

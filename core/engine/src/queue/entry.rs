@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub redelivered: bool,
     /// Its attempts are written down under a key.
     pub counted: bool,
+    /// It belongs to a transaction: it is not to be seen before that is committed, wherever it lies.
+    pub together: bool,
 }
 
 impl Entry {

@@ -136,6 +136,8 @@ pub(crate) struct Queue {
 pub(crate) struct Origin {
     pub label: Bytes,
     pub attempts: u32,
+    /// It is seen together with what else is in the pending batch, not before.
+    pub together: bool,
 }
 
 impl Queue {
@@ -256,7 +258,12 @@ impl Queue {
             place: Place::Memory,
             redelivered: origin.attempts > 0,
             counted: false,
+            together: origin.together && !durable,
         };
+        if entry.together {
+            lane.note_grown(own, pending);
+            pending.want(CommitNeed::Now);
+        }
         if durable {
             entry.place = Place::Durable;
             match *body_at {
@@ -470,13 +477,13 @@ impl Queue {
                 pending.delete(keys::key(KeyKind::Attempts(lane.log, *seq)));
             }
             if self.traits.durable {
-                pending.trim(lane.log, lane.next_seq);
+                pending.forget(lane.log);
                 if lane.delivered_to > 0 {
                     pending.delete(keys::key(KeyKind::Mark(lane.log)));
                 }
             }
-            if lane.temporary_count > 0 {
-                pending.trim(lane.log | TEMPORARY, lane.next_seq);
+            if lane.temporary_last > 0 || lane.temporary_count > 0 {
+                pending.forget(lane.log | TEMPORARY);
             }
         }
         pending.want(CommitNeed::Lazy);
@@ -557,14 +564,14 @@ impl Queue {
             }
             feed.returned.first().copied()
         };
-        let front = feed.front().map(|entry| (entry.seq, entry.place));
+        let front = feed.front().map(|entry| (entry.seq, entry.place == Place::Memory && !entry.together));
         match (returned, front) {
             (Some(seq), front) if front.is_none_or(|(other, _)| seq < other) => {
                 let loaded = lane.released.get(&seq).is_some_and(|entry| entry.message.is_some());
                 if loaded { Peek::Entry { seq, released: true } } else { Peek::Wait }
             }
-            (_, Some((seq, place))) => {
-                if place == Place::Memory || seq < lane.committed {
+            (_, Some((seq, at_once))) => {
+                if at_once || seq < lane.committed {
                     Peek::Entry { seq, released: false }
                 } else {
                     Peek::Wait

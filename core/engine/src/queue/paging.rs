@@ -309,5 +309,6 @@ pub(crate) fn revive(lane: &super::lane::Lane, place: Place, record: Record) -> 
         place,
         redelivered: before || attempts.is_some(),
         counted: attempts.is_some(),
+        together: false,
     })
 }

@@ -7,7 +7,7 @@ use sabir_engine::{Admin, Client, CommitId, CommitNeed, Config, Engine, Input, O
 use sabir_model::delivery::DeliveryKind;
 use sabir_model::message::{Field, Fixed, HeadWriter};
 use sabir_model::property::Value;
-use sabir_model::store::{Batch, Level};
+use sabir_model::store::{Batch, Level, Op};
 use sabir_model::verb::{
     Answer, Attach, Declare, Outcome, Reason, Reply, Request, SessionId, Settle, SettleRange, Subscribe,
     Transact, Verb,
@@ -90,6 +90,11 @@ pub struct Broker {
     pub auto_commit: bool,
     next_token: u64,
     pub batches: usize,
+    /// The store has no room for anything but removals.
+    full: bool,
+    /// What it had no room for.
+    refused: Vec<(CommitId, Batch)>,
+    last: CommitId,
 }
 
 impl Broker {
@@ -117,6 +122,9 @@ impl Broker {
             auto_commit: true,
             next_token: 1,
             batches: 0,
+            full: false,
+            refused: Vec::new(),
+            last: CommitId(0),
         };
         broker.input(Input::Tick);
         broker
@@ -167,6 +175,14 @@ impl Broker {
         let mut batch = Batch::default();
         let id = self.engine.take_batch(&mut batch)?;
         self.batches += 1;
+        self.last = id;
+        let frees = |op: &Op| matches!(op, Op::Remove { .. } | Op::Trim { .. } | Op::Delete { .. });
+        if self.full && !batch.ops.iter().all(frees) {
+            let input = Input::StoreFull { commit: id, batch: &mut batch };
+            self.engine.handle(self.now, input, &mut self.out);
+            self.refused.push((id, batch));
+            return Some(id);
+        }
         self.store.apply(&batch);
         self.unsynced.push_back((id, batch));
         self.out.commit = CommitNeed::None;
@@ -175,16 +191,32 @@ impl Broker {
 
     /// The store makes up to `count` batches durable, and says so.
     pub fn sync(&mut self, count: usize) {
-        let mut last = None;
         for _ in 0..count {
-            let Some((id, batch)) = self.unsynced.pop_front() else { break };
+            let Some((_, batch)) = self.unsynced.pop_front() else { break };
             assert!(batch.level == Level::Durable || batch.level == Level::Written);
             self.durable.apply(&batch);
-            last = Some(id);
         }
-        if let Some(commit) = last {
-            self.engine.handle(self.now, Input::Committed { commit }, &mut self.out);
+        let next = self.unsynced.iter().map(|(id, _)| id.0).min();
+        let commit = next.map_or(self.last, |next| CommitId(next - 1));
+        self.engine.handle(self.now, Input::Committed { commit }, &mut self.out);
+    }
+
+    /// From now on the store has no room.
+    pub fn fill_up(&mut self) {
+        self.full = true;
+    }
+
+    /// The store has room again, and takes what it had refused.
+    pub fn make_room(&mut self) {
+        self.full = false;
+        if self.refused.is_empty() {
+            return;
         }
+        for (id, batch) in std::mem::take(&mut self.refused) {
+            self.store.apply(&batch);
+            self.unsynced.push_back((id, batch));
+        }
+        self.input(Input::StoreRoom);
     }
 
     /// Commits everything.

@@ -2,7 +2,7 @@
 //! A store in memory that is stricter than any real one: what the contract forbids, it panics at.
 
 use bytes::Bytes;
-use sabir_model::store::{Batch, LogId, LogRange, LogSummary, Op, Read, Record, TEMPORARY, Want};
+use sabir_model::store::{Batch, FORGET, LogId, LogRange, LogSummary, Op, Read, Record, TEMPORARY, Want};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -54,6 +54,10 @@ impl Store {
                 for seq in gone {
                     entries.remove(&seq);
                 }
+            }
+            Op::Trim { log, before: FORGET } => {
+                self.logs.remove(log);
+                self.next.remove(log);
             }
             Op::Trim { log, before } => {
                 self.logs.entry(*log).or_default().retain(|seq, _| seq >= before);
