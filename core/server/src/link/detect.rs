@@ -38,13 +38,15 @@ pub async fn detect(
 }
 
 async fn read_more(link: &mut Link, prefix: &mut Vec<u8>) -> Result<(), String> {
-    let mut bytes = [0; MAX_PREFIX_BYTES];
+    let known = prefix.len();
+    // Not an array: it would be part of every link's task for as long as that lives.
+    prefix.resize(MAX_PREFIX_BYTES, 0);
     let mut info = ChunkInfo::default();
-    let room = bytes.get_mut(prefix.len()..).unwrap_or_default();
+    let room = prefix.get_mut(known..).unwrap_or_default();
     let count = poll_fn(|cx| link.poll_read(cx, room, &mut info)).await.map_err(|error| error.to_string())?;
+    prefix.truncate(known + count);
     if count == 0 {
         return Err("the peer has left".to_owned());
     }
-    prefix.extend_from_slice(room.get(..count).unwrap_or_default());
     Ok(())
 }

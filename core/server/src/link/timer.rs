@@ -33,7 +33,7 @@ impl Timer {
         };
         self.armed_ms = Some(deadline_ms);
         if sleep.as_mut().poll(cx).is_ready() {
-            self.armed_ms = None;
+            // It stays set: the next poll finds that it has fired.
             cx.waker().wake_by_ref();
         }
     }
@@ -50,5 +50,29 @@ impl Timer {
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_has_passed_already_fires_at_the_next_poll() {
+        let (clock, mut timer) = (Clock::start(), Timer::default());
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        let mut polls = 0;
+        poll_fn(|cx| {
+            polls += 1;
+            if timer.poll_fired(cx) {
+                return Poll::Ready(());
+            }
+            timer.set(clock, Some(1), cx);
+            Poll::Pending
+        })
+        .await;
+        assert_eq!(polls, 2);
+        poll_fn(|cx| Poll::Ready(assert!(!timer.poll_fired(cx)))).await;
     }
 }
