@@ -66,11 +66,7 @@ impl Samples {
             Unit::OfOverwriteSyncs => {
                 (!self.limits.is_empty()).then(|| own / self.limit(|limits| limits.overwrite_syncs_per_s))
             }
-            Unit::OfBestPeer => {
-                let peers = brokers.iter().filter(|(name, _)| **name != "sabir");
-                let best = peers.map(|(_, values)| median(&mut values.clone())).max_by(f64::total_cmp)?;
-                Some(own / best)
-            }
+            Unit::OfBestPeer => against_peers(promise.metric, brokers),
         }
     }
 
@@ -107,7 +103,9 @@ impl Samples {
                     None => cells.extend(["".to_owned(), "".to_owned()]),
                 }
             }
-            cells.push(against_peers(values).map_or_else(String::new, |ratio| format!("{ratio:.2} x")));
+            cells.push(
+                against_peers(*metric, values).map_or_else(String::new, |ratio| format!("{ratio:.2} x")),
+            );
             cells.push(self.per_sync(&self.rows[*row], *metric, values).unwrap_or_default());
             table.add_row(cells);
         }
@@ -186,11 +184,13 @@ fn verdict(promise: &Promise, kept: Option<f64>) -> Verdict {
     }
 }
 
-fn against_peers(values: &BTreeMap<&'static str, Vec<f64>>) -> Option<f64> {
+/// Sabir against the peer that is best in this metric.
+fn against_peers(metric: Metric, values: &BTreeMap<&'static str, Vec<f64>>) -> Option<f64> {
     let own = median(&mut values.get("sabir")?.clone());
     let peers = values.iter().filter(|(name, _)| **name != "sabir");
-    let best = peers.map(|(_, values)| median(&mut values.clone())).max_by(f64::total_cmp)?;
-    Some(own / best)
+    let peers = peers.map(|(_, values)| median(&mut values.clone()));
+    let best = if metric.is_rate() { peers.max_by(f64::total_cmp) } else { peers.min_by(f64::total_cmp) };
+    Some(own / best?)
 }
 
 fn table(head: &[&str]) -> Table {
