@@ -7,13 +7,22 @@ use sabir_model::verb::{Answer, Reply};
 use sabir_protocol_stomp::Stomp;
 use sabir_sdk::Host;
 use sabir_sdk::protocol::{
-    Attributes, BodyAssembler, Capacities, ChunkInfo, Framing, Input, Now, OutBuffers, Protocol, ReplyArray, Session,
-    SessionParams,
+    Attributes, BodyAssembler, Capacities, ChunkInfo, Framing, Input, Now, OutBuffers, Protocol, ReplyArray,
+    Session, SessionParams,
 };
 
+const LOGINS: [&str; 4] =
+    ["", "CONNECT\n\n\0", "CONNECT\naccept-version:1.1\n\n\0", "CONNECT\naccept-version:1.2\n\n\0"];
+
 fuzz_target!(|data: &[u8]| {
-    // The first byte says how the rest is cut.
-    let Some((cut, bytes)) = data.split_first() else { return };
+    for login in LOGINS {
+        session([login.as_bytes(), data].concat());
+    }
+});
+
+fn session(bytes: Vec<u8>) {
+    // How the bytes are cut depends on how many there are.
+    let cut = 1 + bytes.len() % 64;
     let now = Now { monotonic_ms: 1_000_000, unix_ms: 1_700_000_000_000 };
     let stomp = Stomp::open(Host::none(), "{}").unwrap();
     let params = SessionParams {
@@ -29,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     let mut session = stomp.session(&params, now, &mut buffers.out()).unwrap();
     let mut assembler = BodyAssembler::new(1024 * 1024);
     let (mut kept, mut requests) = (Vec::new(), Vec::new());
-    for chunk in bytes.chunks(usize::from(*cut).max(1)) {
+    for chunk in bytes.chunks(cut) {
         kept.extend_from_slice(chunk);
         loop {
             buffers.reset();
@@ -57,4 +66,4 @@ fuzz_target!(|data: &[u8]| {
             return;
         }
     }
-});
+}

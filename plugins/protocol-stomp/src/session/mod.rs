@@ -195,6 +195,12 @@ impl StompSession {
                 }
                 Ok(Step::Full) => {
                     out.rollback(mark);
+                    if out.is_empty() {
+                        // There will never be more room: to wait for it would be to hang.
+                        self.core
+                            .fail(Problem::short("the frame asks for more than fits into one step"), out);
+                        continue;
+                    }
                     out.set_full();
                     return at;
                 }
