@@ -92,7 +92,13 @@ impl Queue {
         loop {
             let lane = &self.lanes[at];
             let feed = &self.views[view].feeds[at];
-            if feed.reading.is_some() || feed.next >= lane.next_seq {
+            if feed.next >= lane.next_seq {
+                if view == PLAIN && !lane.recent.is_empty() {
+                    self.clear_recent(at, memory);
+                }
+                return None;
+            }
+            if feed.reading.is_some() {
                 return None;
             }
             if !feed.ready.is_empty() && feed.bytes >= self.budget.limit / 4 {
@@ -100,6 +106,9 @@ impl Queue {
             }
             let Some(from) = lane.ready.next_from(feed.next) else {
                 self.views[view].feeds[at].next = lane.next_seq;
+                if view == PLAIN {
+                    self.clear_recent(at, memory);
+                }
                 return None;
             };
             self.views[view].feeds[at].next = from;
@@ -120,6 +129,13 @@ impl Queue {
             }
             return self.page(at, from, recent_from);
         }
+    }
+
+    /// Nothing that the plain view has not looked at is ready: what is left here was taken through other views.
+    fn clear_recent(&mut self, at: usize, memory: &mut Memory) {
+        let lane = &mut self.lanes[at];
+        self.budget.discharge(memory, std::mem::take(&mut lane.recent_bytes));
+        lane.recent.clear();
     }
 
     /// The page that begins at `from`.
