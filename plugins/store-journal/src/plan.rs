@@ -100,11 +100,21 @@ enum Origin<'a> {
     There { log: u64, found: Found },
 }
 
+// What the operations of a batch so far have made.
+struct Seen<'a> {
+    has_links: bool,
+    made: HashMap<(u64, u64), Origin<'a>>,
+    // The log at hand, and one more than its highest number.
+    last: Option<(u64, u64)>,
+}
+
 /// A batch that was checked.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
     /// Whether it makes nothing.
     pub only_removes: bool,
+    /// Whether numbers may stand for other records after it: what was remembered of entries must be forgotten.
+    pub moves: bool,
     bounds: [u64; 2],
     // One per link, in order.
     sources: Vec<Source<'a>>,
@@ -119,83 +129,99 @@ impl Shared {
     pub fn plan<'a>(&self, writer: &mut Writer, ops: Ops<'a>) -> Result<Plan<'a>> {
         let mut plan = Plan { only_removes: true, ..Plan::default() };
         let has_links = ops.iter().any(|op| matches!(op, OpRef::Link { .. }));
-        let mut made: HashMap<(u64, u64), Origin<'a>> = HashMap::new();
+        let mut seen = Seen { has_links, made: HashMap::new(), last: None };
         writer.next_seqs.clear();
-        let mut last = None;
         for op in ops.iter() {
-            match op {
-                OpRef::Append { log, seq, span, format, label, record } => {
-                    self.check_entry(writer, &mut last, log, seq, span, label)?;
-                    plan.add_record(Class::of(log), label.len(), record.len_bytes() as u64)?;
-                    if has_links {
-                        made.insert((log, seq), Origin::Append { log, seq, record, span, format });
-                    }
-                }
-                OpRef::Link { log, seq, from_log, from_seq, label } => {
-                    let origin = match made.get(&(from_log, from_seq)) {
-                        Some(origin) => origin.clone(),
-                        None => Origin::There {
-                            log: from_log,
-                            found: self.linked_entry(writer, from_log, from_seq)?,
-                        },
-                    };
-                    let span = origin.span();
-                    self.check_entry(writer, &mut last, log, seq, span, label)?;
-                    plan.add_link(self, Class::of(log), label.len(), &origin)?;
-                    made.insert((log, seq), origin);
-                }
-                OpRef::Remove { log, first, last } if first <= last => plan.add(Class::of(log), 0),
-                OpRef::Remove { log, first, last } => {
-                    return refuse(format!("remove in log {log}: entry {first} comes after {last}"));
-                }
-                OpRef::Trim { log, before } => {
-                    plan.add(Class::of(log), 0);
-                    if before == FORGET {
-                        made.retain(|(of, _), _| *of != log);
-                        self.next_seq(writer, &mut last, log);
-                        last = Some((log, 0));
-                        writer.linked = None;
-                    }
-                }
-                OpRef::Replace { log, first, last: to, span, format, record } => {
-                    writer.linked = None;
-                    if first > to {
-                        return refuse(format!("replace in log {log}: entry {first} comes after {to}"));
-                    }
-                    check_span(log, first, span.max(1))?;
-                    match record {
-                        Some(record) => {
-                            plan.add_record(Class::of(log), 0, record.len_bytes() as u64)?;
-                            let origin =
-                                Origin::Append { log, seq: first, record, span: span.max(1), format };
-                            made.insert((log, first), origin);
-                            let next = self.next_seq(writer, &mut last, log);
-                            last = Some((log, next.max(to.saturating_add(1)).max(first + span.max(1))));
-                        }
-                        None => plan.add(Class::of(log), 0),
-                    }
-                }
-                OpRef::Put { key, value } => {
-                    check_key(key)?;
-                    plan.only_removes = false;
-                    check_len(value.len_bytes() as u64)?;
-                    plan.add(Class::Lasting, key.len() as u64 + value.len_bytes() as u64);
-                }
-                OpRef::Delete { key } => {
-                    check_key(key)?;
-                    plan.add(Class::Lasting, key.len() as u64);
-                }
-                OpRef::Invalid(kind) => {
-                    return Err(Error::new(
-                        ErrorCode::Unsupported,
-                        format!(
-                            "the batch has an operation of a kind that this journal does not know: {kind}"
-                        ),
-                    ));
-                }
-            }
+            self.plan_op(writer, &mut plan, &mut seen, op)?;
         }
         Ok(plan)
+    }
+
+    fn plan_op<'a>(
+        &self,
+        writer: &mut Writer,
+        plan: &mut Plan<'a>,
+        seen: &mut Seen<'a>,
+        op: OpRef<'a>,
+    ) -> Result<()> {
+        match op {
+            OpRef::Append { log, seq, span, format, label, record } => {
+                self.check_entry(writer, &mut seen.last, log, seq, span, label)?;
+                plan.add_record(Class::of(log), label.len(), record.len_bytes() as u64)?;
+                if seen.has_links {
+                    seen.made.insert((log, seq), Origin::Append { log, seq, record, span, format });
+                }
+            }
+            OpRef::Link { log, seq, from_log, from_seq, label } => {
+                let origin = match seen.made.get(&(from_log, from_seq)) {
+                    Some(origin) => origin.clone(),
+                    None => {
+                        Origin::There { log: from_log, found: self.linked_entry(writer, from_log, from_seq)? }
+                    }
+                };
+                self.check_entry(writer, &mut seen.last, log, seq, origin.span(), label)?;
+                plan.add_link(self, Class::of(log), label.len(), &origin)?;
+                seen.made.insert((log, seq), origin);
+            }
+            OpRef::Remove { log, first, last } if first <= last => plan.add(Class::of(log), 0),
+            OpRef::Remove { log, first, last } => {
+                return refuse(format!("remove in log {log}: entry {first} comes after {last}"));
+            }
+            OpRef::Trim { log, before } => {
+                if before == FORGET {
+                    // Its numbers begin anew, so what was known of them is of no use.
+                    self.next_seq(writer, &mut seen.last, log);
+                    seen.last = Some((log, 0));
+                    seen.made.retain(|(of, _), _| *of != log);
+                    plan.moves = true;
+                }
+                plan.add(Class::of(log), 0);
+            }
+            OpRef::Replace { log, first, last, span, format, record } => {
+                self.plan_replace(writer, plan, seen, (log, first, last), (span.max(1), format, record))?;
+            }
+            OpRef::Put { key, value } => {
+                check_key(key)?;
+                check_len(value.len_bytes() as u64)?;
+                plan.only_removes = false;
+                plan.add(Class::Lasting, key.len() as u64 + value.len_bytes() as u64);
+            }
+            OpRef::Delete { key } => {
+                check_key(key)?;
+                plan.add(Class::Lasting, key.len() as u64);
+            }
+            OpRef::Invalid(kind) => {
+                return Err(Error::new(
+                    ErrorCode::Unsupported,
+                    format!("the batch has an operation of a kind that this journal does not know: {kind}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_replace<'a>(
+        &self,
+        writer: &mut Writer,
+        plan: &mut Plan<'a>,
+        seen: &mut Seen<'a>,
+        (log, first, last): (u64, u64, u64),
+        (span, format, record): (u64, u32, Option<Pieces<'a>>),
+    ) -> Result<()> {
+        plan.moves = true;
+        if first > last {
+            return refuse(format!("replace in log {log}: entry {first} comes after {last}"));
+        }
+        check_span(log, first, span)?;
+        let Some(record) = record else {
+            plan.add(Class::of(log), 0);
+            return Ok(());
+        };
+        plan.add_record(Class::of(log), 0, record.len_bytes() as u64)?;
+        seen.made.insert((log, first), Origin::Append { log, seq: first, record, span, format });
+        let next = self.next_seq(writer, &mut seen.last, log);
+        seen.last = Some((log, next.max(last.saturating_add(1)).max(first + span)));
+        Ok(())
     }
 
     // One more than the highest number of a log, as the operations so far leave it. The log at hand is in `last`, the

@@ -121,6 +121,9 @@ impl Shared {
                 written?;
             }
         }
+        if plan.moves {
+            writer.linked = None;
+        }
         writer.ticket += 1;
         for class in [Class::Temporary, Class::Lasting] {
             let waits = self.state().tails[class as usize].pending.len() as u64;

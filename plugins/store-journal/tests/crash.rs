@@ -36,6 +36,31 @@ fn check(disk: &SimDisk, options: &Options, before: &Model, ran: &Ran) -> Result
     Ok(model)
 }
 
+#[test]
+fn a_link_leads_to_what_an_entry_was_replaced_by_even_if_the_old_one_was_linked_to_just_before() {
+    use bytes::Bytes;
+    use sabir_model::store::{Batch, Level, Op};
+    let store = open(&SimDisk::new(), &small()).unwrap();
+    let append = |seq, text: &'static str| Op::Append {
+        log: 1,
+        seq,
+        span: 1,
+        format: 0,
+        label: Bytes::new(),
+        record: [Bytes::from_static(text.as_bytes()), Bytes::new()],
+    };
+    let link = |seq, from_seq| Op::Link { log: 2, seq, from_log: 1, from_seq, label: Bytes::new() };
+    let batch = |ops| Batch { ops, level: Level::Durable };
+    submit(&store, &batch(vec![append(0, "old"), append(1, "other")])).unwrap();
+    let record = Some(Bytes::from_static(b"new"));
+    let replace = Op::Replace { log: 1, first: 0, last: 0, span: 1, format: 0, record };
+    submit(&store, &batch(vec![replace, link(0, 1)])).unwrap();
+    submit(&store, &batch(vec![link(1, 0)])).unwrap();
+    let data: Vec<Bytes> =
+        model::read_all(&store, 2).unwrap().into_iter().map(|record| record.data).collect();
+    assert_eq!(data, [Bytes::from_static(b"other"), Bytes::from_static(b"new")]);
+}
+
 // A first life that ends by a power cut, so that the second begins with something.
 fn first_life(seed: u64, options: &Options) -> (SimDisk, Model) {
     let disk = SimDisk::new();
@@ -45,7 +70,8 @@ fn first_life(seed: u64, options: &Options) -> (SimDisk, Model) {
     assert_eq!(ran.error, None);
     drop(store);
     disk.power_cut(&mut Dice::new(seed));
-    let model = check(&disk, options, &Model::default(), &ran).unwrap();
+    let model = check(&disk, options, &Model::default(), &ran)
+        .unwrap_or_else(|text| panic!("first life, seed {seed}: {text}"));
     (disk.copy(), model)
 }
 
@@ -93,9 +119,11 @@ fn a_power_cut_at_any_operation_loses_nothing_synced_and_tears_no_batch() {
     }
 }
 
+// `SABIR_CRASH_SEEDS` in the environment asks for more than the usual number.
 #[test]
 fn many_seeds_of_power_cuts_lose_nothing() {
-    for seed in 100..160 {
+    let seeds = std::env::var("SABIR_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    for seed in 100..100 + seeds {
         let options = Options { checkpoint_bytes: 8 << 10 << (seed % 4), ..small() };
         let (disk, before) = first_life(seed, &options);
         let mut dice = Dice::new(seed);
