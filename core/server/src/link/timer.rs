@@ -73,6 +73,6 @@ mod tests {
         })
         .await;
         assert_eq!(polls, 2);
-        poll_fn(|cx| Poll::Ready(assert!(!timer.poll_fired(cx)))).await;
+        assert!(!poll_fn(|cx| Poll::Ready(timer.poll_fired(cx))).await);
     }
 }
