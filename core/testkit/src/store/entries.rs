@@ -2,8 +2,8 @@
 //! Entries, their labels and links, and how they go.
 
 use super::subject::{
-    Bench, Check, append, batch, bytes, commit, ensure, link, pattern, put, read, remove, same, seqs, texts,
-    whole,
+    Bench, Check, append, batch, bytes, commit, ensure, link, pattern, put, read, remove, same, seqs,
+    summaries, texts, whole,
 };
 use super::{
     Contract,
@@ -12,7 +12,7 @@ use super::{
 };
 use bytes::Bytes;
 use sabir_host::ErrorCode;
-use sabir_model::store::{Op, TEMPORARY};
+use sabir_model::store::{FORGET, Op, TEMPORARY};
 
 pub(super) const CONTRACTS: &[Contract] = &[
     contract(
@@ -48,6 +48,12 @@ pub(super) const CONTRACTS: &[Contract] = &[
         scattered,
     ),
     contract("store.trim", Nothing, "Trimming removes what is below a number, and nothing else.", trim),
+    contract(
+        "store.log.forgotten",
+        Nothing,
+        "A log that is forgotten has no summary, and begins anew; links out of it stay.",
+        forgotten,
+    ),
     contract("store.span", Nothing, "Entries that cover several numbers keep their span.", spans),
     contract("store.replace", Replace, "A range is replaced by one record, or by nothing.", replace),
     contract(
@@ -188,6 +194,21 @@ fn trim(bench: &Bench<'_>) -> Check {
         ],
     )?;
     same("entries", seqs(&store, 1)?, (20..50).collect())
+}
+
+fn forgotten(bench: &Bench<'_>) -> Check {
+    let store = bench.open()?;
+    commit(&store, (0..20).map(|n| append(1, n, format!("old {n}"))).collect())?;
+    commit(&store, vec![link(2, 0, 1, 0, ""), append(3, 0, "beside")])?;
+    commit(&store, vec![Op::Trim { log: 1, before: FORGET }])?;
+    same("entries", seqs(&store, 1)?.len(), 0)?;
+    let told: Vec<u64> = summaries(&store)?.iter().map(|summary| summary.log).collect();
+    same("logs", told, vec![2, 3])?;
+    commit(&store, vec![append(1, 0, "new"), link(2, 1, 1, 0, "")])?;
+    commit(&store, vec![append(1, 1, "gone"), Op::Trim { log: 1, before: FORGET }, append(1, 0, "newest")])?;
+    commit(&store, vec![link(2, 2, 1, 0, "")])?;
+    same("records", texts(&store, 1)?, vec!["newest".to_owned()])?;
+    same("links", texts(&store, 2)?, ["old 0", "new", "newest"].map(str::to_owned).to_vec())
 }
 
 fn spans(bench: &Bench<'_>) -> Check {
