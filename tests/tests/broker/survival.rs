@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex};
 
 /// Kills in a CI run, and in a long one.
-const KILLS: u32 = 12;
+const KILLS: u32 = 50;
 const KILLS_FULL: u32 = 200;
 /// Steps that clients take before a kill, at most.
 const STEPS_PER_LIFE: u64 = 1500;
