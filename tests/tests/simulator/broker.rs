@@ -97,7 +97,8 @@ impl Broker {
         if self.in_flight.is_empty() {
             return Ok(false);
         }
-        let count = if all { self.in_flight.len() } else { 1 + random.below(self.in_flight.len() as u64) as usize };
+        let count =
+            if all { self.in_flight.len() } else { 1 + random.below(self.in_flight.len() as u64) as usize };
         let upto = &self.in_flight[count - 1];
         let (commit, ticket) = (upto.commit, upto.ticket);
         let must_sync = self.in_flight.iter().take(count).any(|one| one.level == Level::Durable);

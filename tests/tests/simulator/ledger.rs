@@ -115,7 +115,14 @@ impl Ledger {
     }
 
     pub fn published(&mut self, publish: Publish) {
-        let copy = Copy { accepted: Accepted::No, rejected: false, holder: None, seen: 0, drained: false, may_be_dead: false };
+        let copy = Copy {
+            accepted: Accepted::No,
+            rejected: false,
+            holder: None,
+            seen: 0,
+            drained: false,
+            may_be_dead: false,
+        };
         let message = Message {
             sent: publish.tx.map_or(Sent::Unknown, Sent::Pending),
             persistent: publish.persistent,

@@ -30,7 +30,7 @@ const DURABLE: u32 = 2;
 const SUBSCRIPTIONS: Place = 100;
 const DEAD_LETTER_QUEUE: &str = "ActiveMQ.DLQ";
 /// Lines of history that are told when a seed fails.
-const HISTORY: usize = 60000;
+const HISTORY: usize = 60;
 
 /// What can happen next.
 #[derive(Clone, Copy, Debug)]
