@@ -2,7 +2,7 @@
 //! Logs and keys as maps. Every rule of the contract in as few words as there are.
 
 use bytes::Bytes;
-use sabir_model::store::{LogRange, LogSummary, Read, Record, TEMPORARY, Want};
+use sabir_model::store::{FORGET, LogRange, LogSummary, Read, Record, TEMPORARY, Want};
 use sabir_sdk::store::{OpRef, Ops, Pieces};
 use sabir_sdk::{Error, ErrorCode, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -121,6 +121,11 @@ impl Contents {
                 ahead.made.insert((log, first), span.max(1));
                 Ok(record.len_bytes() as u64)
             }
+            OpRef::Trim { log, before: FORGET } => {
+                ahead.next_seqs.insert(log, 0);
+                ahead.made.retain(|(of, _), _| *of != log);
+                Ok(0)
+            }
             OpRef::Remove { .. } | OpRef::Trim { .. } | OpRef::Replace { .. } => Ok(0),
             OpRef::Put { key, value } => {
                 check_key(key)?;
@@ -172,6 +177,9 @@ impl Contents {
             OpRef::Trim { log, before } => {
                 if let Some(last) = before.checked_sub(1) {
                     self.remove(log, 0, last);
+                }
+                if before == FORGET {
+                    self.logs.remove(&log);
                 }
             }
             OpRef::Replace { log, first, last, span, format, record } => {
