@@ -3,12 +3,21 @@
 
 import queue
 import socket
+import threading
 import time
 
 import stomp
 
 CLASSES = {"1.0": stomp.Connection10, "1.1": stomp.Connection11, "1.2": stomp.Connection12}
 PATIENCE = 10.0
+
+
+def until(happened):
+    """Waits until something has happened."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, "it does not happen"
+        threading.Event().wait(0.01)
 
 
 class Inbox(stomp.ConnectionListener):

@@ -2,7 +2,6 @@
 """Acknowledging, transactions, durable subscriptions."""
 
 import os
-import time
 
 import pytest
 
@@ -237,7 +236,6 @@ def test_what_was_confirmed_survives_kill_9(own_broker, connect, name):
     client = connect(address=own_broker.address)
     client.subscribe(f"/queue/{name}")
     assert client.bodies(50) == [f"2-{n}" for n in range(50)]
-    time.sleep(0)
 
 
 @pytest.mark.own_broker

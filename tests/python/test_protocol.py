@@ -123,7 +123,7 @@ def test_heart_beats_keep_a_connection(raw, name):
     client = raw()
     client.connect("1.2", "heart-beat:1000,0\n")
     for _ in range(8):
-        time.sleep(0.5)
+        time.sleep(0.5)  # tidy: allow(a heart-beat is a matter of time)
         client.send("\n")
     client.send(f"SEND\ndestination:/queue/{name}\nreceipt:r\n\n\0")
     assert client.frame().command == "RECEIPT"
@@ -131,7 +131,7 @@ def test_heart_beats_keep_a_connection(raw, name):
 
 def test_stomp_py_and_the_broker_exchange_heart_beats(connect, name):
     client = connect("1.2", heartbeats=(1000, 1000))
-    time.sleep(3.5)
+    time.sleep(3.5)  # tidy: allow(a heart-beat is a matter of time)
     assert client.connection.is_connected()
     client.send(f"/queue/{name}", "x")
 
