@@ -719,7 +719,8 @@
 #define SABIR_STORE_REMOVE UINT32_C(3)
 
 /**
- * Operation: remove the entries of `log` below `seq`. Since 1.0.
+ * Operation: remove the entries of `log` below `seq`. With `seq` `UINT64_MAX` the log is forgotten altogether: its
+ * numbers begin anew, and it has no summary any more. Since 1.0.
  */
 #define SABIR_STORE_TRIM UINT32_C(4)
 
