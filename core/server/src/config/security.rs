@@ -97,12 +97,15 @@ pub fn rules(top: &Reader<'_>, errors: &Errors) -> Rules {
         // Looked at alone first, so that the error is told where the rule stands.
         match Rules::new(vec![rule.clone()]) {
             Ok(_) => rules.push(rule),
-            Err(error) if !rule.destination.is_empty() => reader.wrong("destination", error.to_string()),
-            Err(_) => {}
+            Err(error) => reader.wrong("destination", error.to_string()),
         }
         reader.finish();
     }
-    Rules::new(rules).unwrap_or_default()
+    Rules::new(rules).unwrap_or_else(|error| {
+        // No rules would let everybody do everything: what was noted here keeps the broker from starting.
+        top.wrong("authorization", error.to_string());
+        Rules::default()
+    })
 }
 
 /// The stack's bounds, out of the section `limits`.

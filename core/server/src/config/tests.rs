@@ -189,3 +189,21 @@ fn the_effective_configuration_reads_back_as_the_same() {
     assert_eq!(again.stores, first.stores);
     assert_eq!(again.listeners.len(), first.listeners.len());
 }
+
+#[test]
+fn a_rule_that_makes_no_sense_is_an_error_and_never_no_rule_at_all() {
+    let rule = |destination: &str, allow: &str, users: &str| {
+        format!("[[authorization]]\ndestination = {destination}\nallow = {allow}\nusers = {users}")
+    };
+    assert!(load(&rule("\"queue://a\"", "[\"read\"]", "[\"*\"]"), &[]).is_ok());
+    for wrong in [
+        rule("\"\"", "[\"read\"]", "[\"*\"]"),
+        rule("\"\"", "[]", "[]"),
+        rule("\"nonsense\"", "[\"read\"]", "[\"*\"]"),
+        rule("\"queue://a\"", "[]", "[\"*\"]"),
+        rule("\"queue://a\"", "[\"read\"]", "[]"),
+    ] {
+        let told = errors(&wrong, &[]);
+        assert!(told.contains("authorization[0].destination"), "{wrong}: {told}");
+    }
+}
