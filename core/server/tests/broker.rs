@@ -136,6 +136,19 @@ fn a_thousand_pipelined_messages_are_confirmed_and_delivered_in_order() {
 }
 
 #[test]
+fn what_is_sent_in_one_breath_with_the_log_in_is_answered_without_another_byte() {
+    let broker = start("");
+    let mut client = Client::connect(&broker);
+    client.send(
+        "CONNECT\naccept-version:1.2\nhost:default\n\n\0\
+         SEND\ndestination:/queue/q\npersistent:true\nreceipt:1\n\none\0",
+    );
+    let answer = client.frame();
+    assert!(answer.starts_with("CONNECTED\n"), "{answer}");
+    client.receipt("1");
+}
+
+#[test]
 fn a_large_body_passes_whole_though_the_consumer_reads_slowly() {
     let broker = start("");
     let mut client = Client::logged_in(&broker);

@@ -77,7 +77,7 @@ impl Speaker {
         let mut at = 0;
         while at < replies.len() && self.has_room() {
             let offered = &replies[at..];
-            let count = self.call(turn, |session, out| session.on_replies(now, offered, out))?;
+            let count = self.tell(turn, |session, out| session.on_replies(now, offered, out))?;
             if count == 0 {
                 self.unstick(turn, "a reply")?;
             } else {
@@ -104,7 +104,7 @@ impl Speaker {
         let mut at = 0;
         while at < deliveries.len() && self.has_room() {
             let offered = &deliveries[at..];
-            let count = self.call(turn, |session, out| session.on_deliveries(now, offered, out))?;
+            let count = self.tell(turn, |session, out| session.on_deliveries(now, offered, out))?;
             if count == 0 {
                 self.unstick(turn, "a delivery")?;
                 continue;
@@ -148,7 +148,7 @@ impl Speaker {
         }
         self.flow = flow;
         let now = turn.now;
-        self.call(turn, |session, out| session.on_flow(now, flow, reason, out))?;
+        self.tell(turn, |session, out| session.on_flow(now, flow, reason, out))?;
         self.after_call(turn, &[])
     }
 }

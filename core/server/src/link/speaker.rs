@@ -239,7 +239,7 @@ impl Speaker {
             self.end(turn, "the log-in took too long (limits.handshake_timeout_ms)")?;
         } else if passed(self.session.deadline()) {
             let now = turn.now;
-            self.call(turn, |session, out| session.on_timer(now, out))?;
+            self.tell(turn, |session, out| session.on_timer(now, out))?;
             self.after_call(turn, &[])?;
         }
         Ok(true)
@@ -253,6 +253,18 @@ impl Speaker {
     ) -> Result<T, Ended> {
         call(&mut self.session, &mut turn.scratch.out)
             .map_err(|error| Ended::Failed(format!("the protocol failed: {error}")))
+    }
+
+    /// The same, with something else than bytes. The session may have held bytes back until it knew this: it then asks
+    /// for them again, and nothing new has to come for that.
+    pub(super) fn tell<T>(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        call: impl FnOnce(&mut Session, &mut OutBuffers) -> sabir_host::Result<T>,
+    ) -> Result<T, Ended> {
+        let told = self.call(turn, call)?;
+        self.more |= turn.scratch.out.full();
+        Ok(told)
     }
 
     /// Takes the verbs out of the buffers, behind a call that was given `input`.
