@@ -149,11 +149,13 @@ impl Replay<'_> {
                 .notes
                 .push("the checkpoint is not where its pointer says: the log is searched for it".to_owned());
         }
+        // What is found by searching is only worth what is on the medium.
+        self.settle(self.survey.good_files())?;
         for file in self.survey.good_files().rev() {
-            if let Some(start) = self.last_checkpoint_of(&file)?
-                && self.begins_at(start)?
-            {
-                return Ok(Some(start));
+            for (start, end) in self.checkpoints_of(&file)?.into_iter().rev() {
+                if self.begins_at(start)? && self.reaches(start, end)? {
+                    return Ok(Some(start));
+                }
             }
         }
         let first = self.survey.good_files().next().map_or(0, |file| file.number);
@@ -169,25 +171,53 @@ impl Replay<'_> {
         Ok(found.is_some_and(|header| header.number == start.batch && header.flags & FLAG_STATE_BEGIN != 0))
     }
 
-    fn last_checkpoint_of(&self, file: &Arc<DataFile>) -> Result<Option<Start>> {
+    // What the process before this one wrote may be in the system's cache alone. The next epoch vouches for all that
+    // is replayed here, so it must be on the medium first, and be read from there.
+    fn settle(&self, files: impl Iterator<Item = Arc<DataFile>>) -> Result<()> {
+        for file in files {
+            file.handle.settle().map_err(|error| {
+                let text = format!("{} in {} cannot be synced: {error}", file.name, self.disk.describe());
+                Error::new(ErrorCode::Io, text)
+            })?;
+        }
+        Ok(())
+    }
+
+    // The checkpoints that end in a file, with the batch that ends each.
+    fn checkpoints_of(&self, file: &Arc<DataFile>) -> Result<Vec<(Start, u64)>> {
         let limit = self.survey.limit(file.epoch);
-        let mut found = None;
+        let mut found = Vec::new();
         Scanner::new(file, file::HEADER_LEN).search(&mut |header, ops| {
             if header.number > limit {
                 return;
             }
             for op in Ops::new(ops).map_while(|op| op.ok()) {
                 if let Op::StateEnd { begin_batch, begin_file, begin_offset, .. } = op {
-                    found = Some(Start {
-                        file: begin_file,
-                        offset: begin_offset,
-                        batch: begin_batch,
-                        state: true,
-                    });
+                    let start =
+                        Start { file: begin_file, offset: begin_offset, batch: begin_batch, state: true };
+                    found.push((start, header.number));
                 }
             }
         })?;
         Ok(found)
+    }
+
+    // Whether the log is whole from a checkpoint's beginning to its end. The last checkpoint may have been under way
+    // when the power went: its end may be there without its middle. What lies before it is still there then.
+    fn reaches(&self, start: Start, end: u64) -> Result<bool> {
+        let mut expected = start.batch;
+        let mut offset = start.offset;
+        for file in self.survey.good_files().filter(|file| file.number >= start.file) {
+            let limit = self.survey.limit(file.epoch);
+            let mut scanner = Scanner::new(&file, std::mem::replace(&mut offset, file::HEADER_LEN));
+            while let Step::Batch { .. } = scanner.step(expected, limit)? {
+                if expected == end {
+                    return Ok(true);
+                }
+                expected += 1;
+            }
+        }
+        Ok(false)
     }
 
     fn run(&mut self, start: Start) -> Result<()> {
@@ -195,14 +225,7 @@ impl Replay<'_> {
         self.complete = !start.state;
         let files: Vec<Arc<DataFile>> =
             self.survey.good_files().filter(|file| file.number >= start.file).collect();
-        // What the process before this one wrote may be in the system's cache alone. The next epoch vouches for all
-        // that is replayed here, so it must be on the medium first, and be read from there.
-        for file in &files {
-            file.handle.settle().map_err(|error| {
-                let text = format!("{} in {} cannot be synced: {error}", file.name, self.disk.describe());
-                Error::new(ErrorCode::Io, text)
-            })?;
-        }
+        self.settle(files.iter().cloned())?;
         let mut offset = start.offset;
         let mut stopped = None;
         for file in &files {

@@ -217,3 +217,58 @@ fn recovery_comes_to_the_same_with_the_checkpoint_and_without() {
         assert_eq!(count(&with), count(&without), "seed {seed}");
     }
 }
+
+// Keys that fill more than one piece of a checkpoint, all durable, in a journal that has no checkpoint yet.
+fn many_long_keys(disk: &SimDisk, options: &Options) -> sabir_store_journal::Journal {
+    use bytes::Bytes;
+    use sabir_model::store::{Batch, Level, Op};
+    let store = open(disk, options).unwrap();
+    let key = |number: u32| Bytes::from(format!("{number:01000}"));
+    let puts = (0..600).map(|number| Op::Put { key: key(number), value: Bytes::from_static(b"value") });
+    let ticket = submit(&store, &Batch { ops: puts.collect(), level: Level::Durable }).unwrap();
+    store.sync(ticket).unwrap();
+    store
+}
+
+fn keys_of(store: &sabir_store_journal::Journal) -> usize {
+    let mut keys = 0;
+    let visit = &mut |_: &[u8], _: &[u8]| {
+        keys += 1;
+        true
+    };
+    store.scan(b"0", b"1", 0, visit).unwrap();
+    keys
+}
+
+fn large() -> Options {
+    Options { file_bytes: 4 << 20, first_file_bytes: 4 << 20, checkpoint_bytes: 64 << 20, ..small() }
+}
+
+// The end of a checkpoint may survive a power cut that its middle does not survive.
+#[test]
+fn a_first_checkpoint_that_was_torn_by_a_power_cut_is_none() {
+    for seed in 0..40 {
+        let disk = SimDisk::new();
+        let store = many_long_keys(&disk, &large());
+        let at_the_sync = Faults { sync_fails: Some(disk.operations().syncs + 1), ..Faults::default() };
+        disk.set_faults(at_the_sync);
+        assert!(store.checkpoint().is_err());
+        drop(store);
+        disk.power_cut(&mut Dice::new(seed));
+        let store = open(&disk, &large()).unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        assert_eq!(keys_of(&store), 600, "seed {seed}");
+    }
+}
+
+// The system goes on showing what it could not write until somebody looks at the medium.
+#[test]
+fn a_first_checkpoint_that_only_the_cache_has_after_a_failed_sync_is_none() {
+    let disk = SimDisk::new();
+    let store = many_long_keys(&disk, &large());
+    disk.set_faults(Faults { sync_fails: Some(disk.operations().syncs + 1), ..Faults::default() });
+    assert!(store.checkpoint().is_err());
+    drop(store);
+    disk.kill();
+    let store = open(&disk, &large()).unwrap();
+    assert_eq!(keys_of(&store), 600);
+}
