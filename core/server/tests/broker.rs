@@ -237,6 +237,27 @@ fn a_layer_of_the_embedding_program_sees_and_refuses_what_it_wants() {
     assert!(refused.starts_with("ERROR\n") && refused.contains("no secrets here"), "{refused}");
 }
 
+#[test]
+fn a_refusal_does_not_overtake_the_answers_to_what_was_sent_before() {
+    let extension: Extension = Arc::new(|inner| Box::new(NoSecrets { inner }));
+    let broker =
+        serve_with(config(""), registry(), vec![extension]).unwrap_or_else(|error| panic!("{error}"));
+    let mut client = Client::logged_in(&broker);
+    let send = |headers: &str, body: &str| format!("SEND\ndestination:/queue/q\n{headers}\n{body}\0");
+    let frames = [
+        send("persistent:true\n", "nobody waits"),
+        send("persistent:true\nreceipt:1\n", "one"),
+        send("persistent:true\nreceipt:2\n", "two"),
+        send("", "secret"),
+    ];
+    client.send(&frames.concat());
+    client.receipt("1");
+    client.receipt("2");
+    let refused = client.frame();
+    assert!(refused.starts_with("ERROR\n") && refused.contains("no secrets here"), "{refused}");
+    assert_eq!(client.frame(), "");
+}
+
 /// Refuses messages whose body is `secret`.
 struct NoSecrets {
     inner: Box<dyn Stack>,

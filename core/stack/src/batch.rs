@@ -26,6 +26,17 @@ pub struct Batch {
     pub seen: usize,
     /// What was refused so far.
     pub replies: Vec<Reply>,
+    /// Where what was refused had stood.
+    places: Vec<Place>,
+    /// Where each request had stood before others were taken out; empty while none was.
+    origins: Vec<u32>,
+}
+
+/// Where a refused request had stood in its batch.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    reply: usize,
+    request: usize,
 }
 
 /// What became of a batch.
@@ -33,24 +44,39 @@ pub struct Batch {
 pub struct Admissions {
     /// Back from its way.
     pub session: Box<Session>,
-    /// What was refused, in order. What is not here was handed to the engine, which answers in its own time.
+    /// What was refused, layer by layer. What is not here was handed to the engine, which answers in its own time.
     pub replies: Vec<Reply>,
     /// What was not looked at, because a log-in came before it: the next batch begins with this. Otherwise empty, and
     /// the same memory as the batch's.
     pub remaining: Vec<Request>,
+    places: Vec<Place>,
+    origins: Vec<u32>,
+}
+
+impl Admissions {
+    /// Where the request that this reply refuses had stood in its batch, if it was refused by [`Batch::check`]: layers
+    /// refuse one behind the other, so that the replies themselves are in no order.
+    pub fn place_of(&self, reply: usize) -> Option<usize> {
+        let at = self.places.binary_search_by_key(&reply, |place| place.reply).ok()?;
+        self.places.get(at).map(|place| place.request)
+    }
 }
 
 impl Batch {
     /// A batch in the memory of what became of the last one, behind what that one left.
     pub fn next(now: Now, mut last: Admissions) -> Self {
         last.replies.clear();
-        let seen = last.remaining.len();
-        Batch { now, session: last.session, requests: last.remaining, seen, replies: last.replies }
+        last.places.clear();
+        last.origins.clear();
+        let Admissions { session, replies, remaining: requests, places, origins } = last;
+        Batch { now, session, seen: requests.len(), requests, replies, places, origins }
     }
 
     /// The first batch of a session.
     pub fn first(now: Now, session: Session) -> Self {
-        Batch { now, session: Box::new(session), requests: Vec::new(), seen: 0, replies: Vec::new() }
+        let (requests, replies) = (Vec::new(), Vec::new());
+        let (places, origins) = (Vec::new(), Vec::new());
+        Batch { now, session: Box::new(session), requests, seen: 0, replies, places, origins }
     }
 
     /// Looks at every request and takes those out that are refused. After a fatal refusal nothing behind it is looked
@@ -62,13 +88,15 @@ impl Batch {
                 Ok(()) => {
                     if kept != at {
                         self.requests.swap(kept, at);
+                        if at < self.origins.len() {
+                            self.origins.swap(kept, at);
+                        }
                     }
                     kept += 1;
                 }
                 Err(refusal) => {
                     let fatal = refusal.fatal;
-                    let token = self.requests[at].token;
-                    self.replies.push(Reply { token, answer: Answer::Refused(Box::new(refusal)) });
+                    self.answer(at, refusal);
                     if fatal {
                         self.session.is_over = true;
                         break;
@@ -77,11 +105,42 @@ impl Batch {
             }
         }
         self.requests.truncate(kept);
+        self.origins.truncate(kept);
+    }
+
+    /// Notes a refusal, and where what it refuses had stood.
+    fn answer(&mut self, at: usize, refusal: Refusal) {
+        if self.origins.is_empty() {
+            // Only once something is refused: until then every request stands where it stood.
+            self.origins.extend(0..self.requests.len() as u32);
+        }
+        let request = self.origins.get(at).map_or(at, |origin| *origin as usize);
+        self.places.push(Place { reply: self.replies.len(), request });
+        let token = self.requests[at].token;
+        self.replies.push(Reply { token, answer: Answer::Refused(Box::new(refusal)) });
+    }
+
+    /// Refuses the first request alone; after a fatal refusal nothing behind it is left either.
+    pub(crate) fn refuse_first(&mut self, refusal: Refusal) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let fatal = refusal.fatal;
+        self.answer(0, refusal);
+        if fatal {
+            self.session.is_over = true;
+            self.requests.clear();
+            self.origins.clear();
+        } else {
+            self.requests.remove(0);
+            self.origins.remove(0);
+        }
     }
 
     /// What became of the batch, once its requests were taken out of it.
     pub fn admit(self) -> Admissions {
-        Admissions { session: self.session, replies: self.replies, remaining: self.requests }
+        let Batch { session, replies, requests: remaining, places, origins, .. } = self;
+        Admissions { session, replies, remaining, places, origins }
     }
 }
 

@@ -26,6 +26,7 @@ impl Speaker {
                 self.end(turn, &refusal.text)?;
                 return Ok(true);
             }
+            requests.order.answered(&mut taken.replies);
             if let Some(change) = self.taken.flow.take() {
                 self.engine_flow(turn, &change)?;
             }

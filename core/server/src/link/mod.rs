@@ -8,6 +8,7 @@
 //!   speaker     a session on its link; hand_out and intake are its two directions
 //!   entry       the innermost service of a session's stack: into the engine
 //!   output      what is on its way to the peer          accepts  what is accepted once it was written
+//!   order       answers in the order in which was asked
 //!   scratch     memory that the links of a thread share  timer    one timer for all deadlines of a link
 //! ```
 //! Nothing here knows what a verb means, how bytes become verbs, or what carries them.
@@ -19,6 +20,7 @@ mod detect;
 mod entry;
 mod hand_out;
 mod intake;
+mod order;
 mod output;
 mod quiet;
 mod scratch;

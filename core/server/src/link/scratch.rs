@@ -2,6 +2,7 @@
 //! Memory that the links of one reactor thread share, because only one of them is being served at a time: an idle
 //! link holds none of it.
 
+use super::order::Place;
 use sabir_host::{Capacities, OutBuffers};
 use sabir_model::Request;
 use std::cell::RefCell;
@@ -21,6 +22,8 @@ pub struct Scratch {
     pub out: OutBuffers,
     /// What a session asks in one round.
     pub requests: Vec<Request>,
+    /// Where in its batch each of them stands.
+    pub places: Vec<Place>,
     max_head_bytes: u64,
 }
 
@@ -41,6 +44,7 @@ pub fn with<T>(max_head_bytes: u64, serve: impl FnOnce(&mut Scratch) -> T) -> T 
             read: vec![0; COPIED_LEFTOVER_BYTES + READ_BYTES].into_boxed_slice(),
             out: OutBuffers::new(Capacities::for_head(max_head_bytes)),
             requests: Vec::new(),
+            places: Vec::new(),
             max_head_bytes,
         });
         serve(scratch)

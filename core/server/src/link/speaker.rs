@@ -7,6 +7,7 @@
 
 use super::LinkContext;
 use super::accepts::Accepts;
+use super::order::Order;
 use super::output::{Output, OutputError};
 use super::scratch::{self, Scratch};
 use super::timer::Timer;
@@ -54,6 +55,8 @@ pub(super) struct Requests {
     pub login: Option<Admission>,
     /// What was asked for while a log-in was being checked.
     pub waiting: Vec<Request>,
+    /// Brings refusals and the engine's answers into the order in which was asked.
+    pub order: Order,
 }
 
 /// What one poll works with.
@@ -159,7 +162,13 @@ impl Speaker {
             budget: parts.budget,
             draining: None,
             closing: Closing::No,
-            requests: Requests { stack: parts.stack, last: Some(first), login: None, waiting: requests },
+            requests: Requests {
+                stack: parts.stack,
+                last: Some(first),
+                login: None,
+                waiting: requests,
+                order: Order::default(),
+            },
             session,
             outbox: parts.outbox,
             context: parts.context,
@@ -198,6 +207,7 @@ impl Speaker {
         let deadline = [self.session.deadline(), self.handshake_until_ms, self.stalled_until_ms()];
         self.timer.set(self.context.room.clock(), deadline.into_iter().flatten().min(), cx);
         self.taken.trim();
+        self.requests.order.trim();
         Poll::Pending
     }
 
@@ -339,14 +349,14 @@ impl Speaker {
         if self.opened.load(Ordering::Acquire) {
             self.handshake_until_ms = None;
         }
-        self.taken.replies.append(&mut admissions.replies);
+        self.requests.order.admitted(&mut admissions, &mut self.taken.replies);
         self.requests.last = Some(admissions);
     }
 
     /// Hands on what the session has asked for. It is handed on even when the budget is used up, since what gives the
     /// budget back may be among it; reading is what the budget holds up.
     fn enter(&mut self, turn: &mut Turn<'_, '_>) -> bool {
-        let requests = &mut turn.scratch.requests;
+        let Scratch { requests, places, .. } = &mut *turn.scratch;
         let Some(last) = self.requests.last.take() else {
             self.requests.waiting.append(requests);
             return false;
@@ -358,11 +368,14 @@ impl Speaker {
             self.requests.last = Some(batch.admit());
             return false;
         }
+        self.requests.order.swap_memory(places);
+        self.requests.order.ask(&batch.requests, batch.seen);
         let mut admission = self.requests.stack.call(batch);
         match Pin::new(&mut admission).poll(turn.cx) {
             Poll::Ready(Ok(admissions)) => self.admitted(admissions),
             Poll::Pending => self.requests.login = Some(admission),
         }
+        self.requests.order.swap_memory(&mut turn.scratch.places);
         true
     }
 }

@@ -5,7 +5,7 @@ use super::Blocking;
 use super::verdict::verdict;
 use crate::batch::{Admission, Admissions, Batch, Login, Outbound, Outgoing, Stack, fatal};
 use crate::policy::{Authentication, Policy, PolicyView, Principal, SharedPolicy, verify};
-use sabir_model::verb::{Answer, Connect, Reason, Refusal, Reply, Verb};
+use sabir_model::verb::{Connect, Reason, Refusal, Verb};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,11 +43,11 @@ impl<S: Stack> Service<Batch> for Authenticate<S> {
             });
             return self.inner.call(batch);
         }
-        match batch.requests.first_mut().map(|first| (first.token, &mut first.verb)) {
+        match batch.requests.first_mut().map(|first| &mut first.verb) {
             None => self.inner.call(batch),
-            Some((token, Verb::Connect(connect))) => {
+            Some(Verb::Connect(connect)) => {
                 let connect = Connect { password: connect.password.take(), ..(**connect).clone() };
-                self.log_in(batch, token, connect)
+                self.log_in(batch, connect)
             }
             Some(_) => {
                 batch.check(|_, _| Err(fatal(Reason::Unauthenticated, "the session has not logged in")));
@@ -59,7 +59,7 @@ impl<S: Stack> Service<Batch> for Authenticate<S> {
 
 impl<S: Stack> Authenticate<S> {
     /// The batch begins with the log-in, which has lost its password to `connect`.
-    fn log_in(&mut self, mut batch: Batch, token: u64, connect: Connect) -> Admission {
+    fn log_in(&mut self, mut batch: Batch, connect: Connect) -> Admission {
         if let Login::Verified(principal) = &batch.session.login {
             let principal = principal.clone();
             return self.enter(batch, principal, connect.client_id);
@@ -77,7 +77,7 @@ impl<S: Stack> Authenticate<S> {
             _ => {
                 // There is nothing to be checked, so nothing is given away by answering at once.
                 let refusal = failed(&mut batch, limits.max_login_attempts);
-                return Admission::ready(refuse(batch, token, refusal));
+                return Admission::ready(refuse(batch, refusal));
             }
         };
         let user = users.get(&name);
@@ -101,7 +101,7 @@ impl<S: Stack> Authenticate<S> {
                 (Some(_), _) => failed(&mut batch, max_failures),
                 (None, _) => fatal(Reason::Unauthenticated, "the password could not be checked; try again"),
             };
-            refuse(batch, token, refusal)
+            refuse(batch, refusal)
         })
     }
 
@@ -124,14 +124,8 @@ fn failed(batch: &mut Batch, max_failures: u32) -> Refusal {
 }
 
 /// The log-in is refused; what follows it comes back, unless the session is over.
-fn refuse(mut batch: Batch, token: u64, refusal: Refusal) -> Admissions {
-    if refusal.fatal {
-        batch.session.is_over = true;
-        batch.requests.clear();
-    } else {
-        batch.requests.remove(0);
-    }
-    batch.replies.push(Reply { token, answer: Answer::Refused(Box::new(refusal)) });
+fn refuse(mut batch: Batch, refusal: Refusal) -> Admissions {
+    batch.refuse_first(refusal);
     batch.admit()
 }
 

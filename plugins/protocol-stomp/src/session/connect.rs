@@ -80,6 +80,8 @@ impl Core {
             Err((reason, _)) => {
                 let problem = Problem::new(refusal(reason), reply.text.to_owned());
                 let receipt = self.receipts.name_of(reply.token).map(<[u8]>::to_vec);
+                // Receipts that were answered before, even in the same call, come before the ERROR that ends all.
+                self.flush(now, out);
                 self.fail(problem.with_raw_receipt(receipt.as_deref()), out);
             }
         }
