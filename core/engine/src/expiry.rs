@@ -149,6 +149,10 @@ impl Engine {
             if expiration_ms > now_ms {
                 lane.sweep_earliest_ms = lane.sweep_earliest_ms.min(expiration_ms);
             } else if lane.ready.remove(record.seq) {
+                // While the head was read, the plain view may have fetched the entry.
+                if let Some(fetched) = queue.views[PLAIN].feeds[at].take(record.seq) {
+                    queue.budget.discharge(&mut self.memory, fetched.cost());
+                }
                 let attempts = lane.attempts.get(&record.seq).copied();
                 expired.push(Entry {
                     seq: record.seq,

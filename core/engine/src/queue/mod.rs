@@ -68,7 +68,7 @@ impl Budget {
         memory.resident += bytes;
     }
 
-    fn discharge(&mut self, memory: &mut Memory, bytes: usize) {
+    pub fn discharge(&mut self, memory: &mut Memory, bytes: usize) {
         self.resident -= bytes;
         memory.resident -= bytes;
     }

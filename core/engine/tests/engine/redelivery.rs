@@ -2,7 +2,7 @@
 //! Redelivery, dead letters, expiration and delays.
 
 use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
-use sabir_engine::{Config, DeadLetter, Policy, PolicyRule};
+use sabir_engine::{Config, DeadLetter, Input, Policy, PolicyRule};
 use sabir_model::fields;
 use sabir_model::verb::{Outcome, Reason, Subscribe, Verb};
 
@@ -228,6 +228,29 @@ fn a_sweep_finds_expired_messages_that_nobody_consumes_also_after_a_crash() {
         broker.subscribe(1, 2, &["queue://ActiveMQ.DLQ"], 10);
         assert_eq!(broker.texts(1), ["late"]);
     }
+}
+
+#[test]
+fn a_sweep_and_a_consumer_that_find_the_same_expired_message_make_one_dead_letter_of_it() {
+    let mut broker = broker_with(Policy::default());
+    let expiration_ms = broker.now.unix_ms + 5_000;
+    broker.publish_all(1, 1, ["first"]);
+    broker.publish(1, 1, Draft { expiration_ms, ..draft("late") });
+    broker.publish_all(1, 1, ["last"]);
+    broker = broker.crash(0);
+    broker.open(1);
+    broker.advance(120_000);
+    // The sweep's read is under way when the consumer's page comes, of which it takes the first message.
+    broker.engine.handle(broker.now, Input::Tick, &mut broker.out);
+    let sweep = broker.out.reads.pop().expect("the sweep reads");
+    broker.subscribe(1, 1, &["queue://Q"], 1);
+    let (records, _) = broker.store.read(&sweep.read);
+    broker.input(Input::Records { read: sweep.id, records, error: None });
+    assert_eq!(broker.engine.stats().expired, 1);
+    broker.done(1, 1, 0, Verb::Credit { amount: 10, set: false });
+    assert_eq!(broker.texts(1), ["first", "last"]);
+    broker.subscribe(1, 2, &["queue://ActiveMQ.DLQ"], 10);
+    assert_eq!((broker.texts(1), broker.engine.stats().expired), (vec!["late".to_owned()], 1));
 }
 
 #[test]
