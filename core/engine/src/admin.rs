@@ -3,6 +3,7 @@
 
 use crate::definition::{BindingDefinition, ExchangeDefinition, QueueDefinition};
 use crate::engine::Engine;
+use crate::flow::stand_in_line;
 use crate::keys::{self, KeyKind};
 use crate::output::{CommitNeed, Outputs};
 use crate::publish::{DEFAULT_EXCHANGE, check_literal, limit, missing};
@@ -255,7 +256,7 @@ impl Engine {
         }
         for parked in std::mem::take(&mut self.orphans) {
             // Its queue has gone: perhaps it is made again, perhaps there is none any more.
-            self.flow.at_store.push_back(parked);
+            stand_in_line(&mut self.flow.at_store, parked);
         }
     }
 

@@ -22,6 +22,8 @@ const PATIENCE: usize = 8;
 /// A publish that waits.
 #[derive(Debug)]
 pub(crate) struct Parked {
+    /// Grows with every publish that has to wait.
+    pub order: u64,
     pub session: Key<Session>,
     /// Its client id, for subscriptions that want no messages of their own.
     pub client_id: Option<String>,
@@ -37,6 +39,8 @@ pub(crate) struct Parked {
 /// Where publishes wait.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
+    /// The order of the publish parked last.
+    pub last_order: u64,
     /// Those that wait for the store.
     pub at_store: VecDeque<Parked>,
     /// Queues at which some wait.
@@ -50,6 +54,34 @@ pub(crate) enum Obstacle {
     Store,
     /// This queue is full.
     Queue(Key<Queue>),
+}
+
+/// Where a publish comes from that is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coming {
+    /// From its producer: behind all that wait.
+    New,
+    /// From its producer, in a transaction, whose commit does not wait.
+    Together,
+    /// It has waited: behind those that came before it, wherever they wait.
+    Parked(u64),
+}
+
+impl Coming {
+    /// Whether it must stay behind what waits there.
+    pub fn yields_to(self, parked: &VecDeque<Parked>) -> bool {
+        match self {
+            Coming::New => !parked.is_empty(),
+            Coming::Together => false,
+            Coming::Parked(order) => parked.front().is_some_and(|first| first.order < order),
+        }
+    }
+}
+
+/// Puts a publish in line, by the order of their coming: it may have waited elsewhere before.
+pub(crate) fn stand_in_line(line: &mut VecDeque<Parked>, parked: Parked) {
+    let at = line.partition_point(|other| other.order < parked.order);
+    line.insert(at, parked);
 }
 
 impl Engine {
@@ -88,7 +120,7 @@ impl Engine {
             Obstacle::Store => self.flow.at_store.push_back(parked),
             Obstacle::Queue(at) => {
                 if let Some(queue) = self.queues.get_mut(at) {
-                    queue.parked.push_back(parked);
+                    stand_in_line(&mut queue.parked, parked);
                     self.flow.at_queues.insert(at);
                 }
             }
@@ -129,7 +161,7 @@ impl Engine {
         let mut moved = false;
         while !self.flow.at_store.is_empty() && !self.store_is_busy() {
             let Some(parked) = self.flow.at_store.pop_front() else { break };
-            moved |= self.retry(parked, true, out);
+            moved |= self.retry(parked, out);
         }
         if self.flow.at_queues.is_empty() || self.store_is_busy() {
             return moved;
@@ -141,7 +173,7 @@ impl Engine {
                 && !queue.is_full(first.message.size_bytes() as u64)
             {
                 let Some(parked) = queue.parked.pop_front() else { break };
-                moved |= self.retry(parked, false, out);
+                moved |= self.retry(parked, out);
                 if self.store_is_busy() {
                     return moved;
                 }
@@ -154,7 +186,7 @@ impl Engine {
     }
 
     /// Tries a parked publish again. It may have to wait somewhere else.
-    fn retry(&mut self, parked: Parked, from_store: bool, out: &mut Outputs) -> bool {
+    fn retry(&mut self, parked: Parked, out: &mut Outputs) -> bool {
         if matches!(self.state, State::Failed(_)) {
             self.conclude(parked, Err(self.state_refusal()), out);
             return false;
@@ -164,12 +196,11 @@ impl Engine {
         let routed = self.resolve(parked.host, &parked.destinations, &parked, &mut routes);
         let result = match routed {
             Err(refusal) => Err(refusal),
-            Ok(()) => match self.obstacle(&routes, &parked.message, from_store) {
+            Ok(()) => match self.obstacle(&routes, &parked.message, Coming::Parked(parked.order)) {
                 Some(Ok(Obstacle::Queue(at))) => {
                     self.scratch = routes;
                     if let Some(queue) = self.queues.get_mut(at) {
-                        // It was first before, and still is at this queue if it comes from there.
-                        queue.parked.push_back(parked);
+                        stand_in_line(&mut queue.parked, parked);
                         self.flow.at_queues.insert(at);
                     }
                     return true;

@@ -4,7 +4,7 @@
 use crate::commit::CommitId;
 use crate::config::WhenFull;
 use crate::engine::{Engine, State};
-use crate::flow::{Obstacle, Parked};
+use crate::flow::{Coming, Obstacle, Parked};
 use crate::output::Outputs;
 use crate::queue::{Origin, Queue, Traits};
 use crate::routing::{Publisher, Targets, VirtualHost, exchange_and_key};
@@ -95,7 +95,7 @@ impl Engine {
             }
             _ => self.resolve_targets(key, host, meta.producer, &message, routes)?,
         }
-        if let Some(obstacle) = self.obstacle(routes, &message, true) {
+        if let Some(obstacle) = self.obstacle(routes, &message, Coming::New) {
             let obstacle = obstacle?;
             self.check_patience(key)?;
             self.park_publish(key, meta, message, obstacle, out);
@@ -239,17 +239,21 @@ impl Engine {
         self.make_queue(host, destination, traits, None)
     }
 
-    /// What stands in the way of a publish. `fair`: publishes that wait at a queue stand in the way of later ones.
+    /// What stands in the way of a publish: no room, or publishes that came before it and wait for some.
     pub(crate) fn obstacle(
         &mut self,
         routes: &[Key<Queue>],
         message: &Message,
-        fair: bool,
+        coming: Coming,
     ) -> Option<Result<Obstacle, Refusal>> {
+        if coming == Coming::New && !self.flow.at_store.is_empty() {
+            // Whoever waits for the store may have to wait at one of these queues next.
+            return Some(Ok(Obstacle::Store));
+        }
         let bytes = message.size_bytes() as u64;
         for key in routes {
             let Some(queue) = self.queues.get_mut(*key) else { continue };
-            let waits = fair && !queue.parked.is_empty();
+            let waits = coming.yields_to(&queue.parked);
             if !waits && !queue.is_full(bytes) {
                 continue;
             }
@@ -266,10 +270,8 @@ impl Engine {
             }
         }
         let needs_store = |key: &Key<Queue>| self.queues.get(*key).is_some_and(|queue| queue.keeps(message));
-        let in_the_way = (fair && !self.flow.at_store.is_empty()) || self.store_is_busy();
         let pressed = self.memory.resident > self.memory.limit;
-        (in_the_way && (pressed || fair && !self.flow.at_store.is_empty() || routes.iter().any(needs_store)))
-            .then_some(Ok(Obstacle::Store))
+        (self.store_is_busy() && (pressed || routes.iter().any(needs_store))).then_some(Ok(Obstacle::Store))
     }
 
     fn park_publish(
@@ -282,7 +284,9 @@ impl Engine {
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(targets) = session.producers.get(&meta.producer) else { return };
+        self.flow.last_order += 1;
         let parked = Parked {
+            order: self.flow.last_order,
             session: key,
             client_id: session.client.client_id.clone(),
             host: session.virtual_host,

@@ -8,6 +8,7 @@
 use crate::dead_letter::Cause;
 use crate::delayed::{Body, Facts};
 use crate::engine::{Engine, State};
+use crate::flow::Coming;
 use crate::keys;
 use crate::output::{CommitNeed, Outputs};
 use crate::publish::{PublishMeta, limit};
@@ -178,7 +179,7 @@ impl Engine {
         let publisher =
             Publisher { head: message.head(), session: Some(key), client_id: client_id.as_deref() };
         self.find_routes(host, &destinations, &publisher, &mut routes)?;
-        if let Some(Err(refusal)) = self.obstacle(&routes, &message, false) {
+        if let Some(Err(refusal)) = self.obstacle(&routes, &message, Coming::Together) {
             return Err(refusal);
         }
         let due_ms = message.head().deliver_at_ms();

@@ -4,7 +4,7 @@
 use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
 use sabir_engine::{Admin, Config, Input, Limits, Policy, WhenFull};
 use sabir_model::store::{Batch, Op};
-use sabir_model::verb::{Outcome, Reason, Settle, SettleRange, Transact, Verb};
+use sabir_model::verb::{Outcome, Reason, Settle, SettleRange, Subscribe, Transact, Verb};
 
 fn broker_with(policy: Policy) -> Broker {
     let limits = Limits { max_parked_per_session: 3, ..Limits::default() };
@@ -75,6 +75,35 @@ fn what_was_parked_is_not_lost_with_its_session() {
     let got = broker.got(2);
     broker.accept(2, &got[0]);
     assert_eq!(broker.texts(2), ["b"]);
+}
+
+#[test]
+fn publishes_of_one_producer_that_wait_at_different_queues_keep_their_order() {
+    let mut broker = broker_with(Policy { max_bytes: 4_000, when_full: WhenFull::Park, ..Policy::default() });
+    broker.open_as(2, Some("desk"));
+    for (id, name) in [(1, "first"), (2, "second")] {
+        let subscribe = Subscribe { durable: true, name: Some(name.to_owned()), ..subscribe(&["topic://T"]) };
+        broker.subscribe_with(2, id, subscribe);
+    }
+    broker.produce(1, 2, &["topic://T"]);
+    let text = |letter: &str, count: usize| letter.repeat(count);
+    broker.publish_all(1, 2, [&*text("a", 700), &*text("b", 1_000)]);
+    let small = broker.publish(1, 2, draft(&text("c", 300)));
+    let large = broker.publish(1, 2, draft(&text("d", 1_100)));
+    let got = broker.got(2);
+    let of = |subscription: u64| got.iter().filter(move |got| got.subscription == subscription);
+    // The first queue has room for the small one now, which has to wait at the second one then.
+    broker.accept(2, of(1).next().unwrap());
+    assert_eq!((broker.answer(1, small), broker.answer(1, large)), (None, None));
+    // Both have room for everything at once.
+    let last = got.iter().map(|got| got.tag).max().unwrap();
+    let settle = Settle { range: SettleRange::SessionUpTo(last), outcome: Outcome::Accept };
+    broker.done(2, 1, 0, Verb::Settle(settle));
+    let got = broker.got(2);
+    let letters = |subscription: u64| -> String {
+        got.iter().filter(|got| got.subscription == subscription).map(|got| &got.text[..1]).collect()
+    };
+    assert_eq!((letters(1), letters(2)), ("cd".to_owned(), "cd".to_owned()));
 }
 
 #[test]
