@@ -184,6 +184,14 @@ impl Engine {
                 sources.queues.push(found);
                 return Ok(());
             }
+            let known_as_shared = queue.durable_subscription.as_deref().is_some_and(|found| found.shared);
+            if slot.0.is_none() || known_as_shared != wanted.shared {
+                // Without a client id the name belongs to nobody: what it has collected is not the next one's to drop.
+                let text = format!(
+                    "there is a subscription {name:?} with other topics, selector or sharing: delete it first, or take another name"
+                );
+                return Err(Refusal::new(Reason::Conflict, text));
+            }
             // As JMS has it: another topic or selector is another subscription, and the old one goes.
             self.remove_queue(found);
         }

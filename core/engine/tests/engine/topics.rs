@@ -114,6 +114,51 @@ fn consumers_of_a_shared_subscription_share_its_messages() {
 }
 
 #[test]
+fn a_shared_subscription_that_belongs_to_no_client_is_not_lost_to_another_of_its_name() {
+    let mut broker = Broker::new();
+    let shared = Subscribe { shared: true, ..durable("topic://T", "sub") };
+    broker.open(1);
+    broker.open(2);
+    broker.subscribe_with(1, 1, shared.clone());
+    broker.produce(2, 1, &["topic://T"]);
+    let others = [
+        Subscribe { shared: true, ..durable("topic://U", "sub") },
+        Subscribe { selector: Some("color = 'red'".into()), ..shared.clone() },
+    ];
+    let conflict = Reaction::Refused(Reason::Conflict);
+    for in_use in [true, false] {
+        if !in_use {
+            broker.close(1);
+            broker.publish_all(2, 1, ["kept"]);
+        }
+        for other in &others {
+            assert_eq!(broker.ask(2, 1, 0, Verb::Subscribe(Box::new(other.clone()))), conflict);
+        }
+    }
+    broker.subscribe_with(2, 1, shared);
+    assert_eq!(broker.texts(2), ["kept"]);
+}
+
+#[test]
+fn a_durable_subscription_of_a_client_changes_its_topic_only_while_nobody_uses_it() {
+    let mut broker = Broker::new();
+    broker.open_as(1, Some("client"));
+    broker.open_as(2, Some("client"));
+    broker.produce(2, 1, &["topic://U"]);
+    let of = |topic: &str| Subscribe { shared: true, ..durable(topic, "sub") };
+    broker.subscribe_with(1, 1, of("topic://T"));
+    let changed = || Verb::Subscribe(Box::new(of("topic://U")));
+    assert_eq!(broker.ask(2, 1, 0, changed()), Reaction::Refused(Reason::Conflict));
+    broker.done(1, 1, 0, Verb::Unsubscribe { forget: false });
+    // One that is shared and one that is not cannot have the same name.
+    let alone = Verb::Subscribe(Box::new(durable("topic://U", "sub")));
+    assert_eq!(broker.ask(2, 1, 0, alone), Reaction::Refused(Reason::Conflict));
+    broker.done(2, 1, 0, changed());
+    broker.publish_all(2, 1, ["new"]);
+    assert_eq!(broker.texts(2), ["new"]);
+}
+
+#[test]
 fn a_durable_subscription_is_deleted_by_its_name_and_client() {
     let mut broker = Broker::new();
     broker.open_as(1, Some("client"));
