@@ -96,6 +96,7 @@ pub struct Ledger {
     transactions: BTreeMap<Tx, Outcome>,
     last_first_seen: BTreeMap<(u32, u16, Place), Id>,
     incarnation: u32,
+    clock_went_back: bool,
     pub violations: Vec<Violation>,
 }
 
@@ -112,6 +113,11 @@ impl Ledger {
                 copy.holder = None;
             }
         }
+    }
+
+    /// What had expired may be valid again.
+    pub fn clock_went_back(&mut self) {
+        self.clock_went_back = true;
     }
 
     pub fn published(&mut self, publish: Publish) {
@@ -240,7 +246,13 @@ impl Ledger {
     }
 
     fn check_order(&mut self, id: Id, place: Place) {
-        let Some((producer, lane)) = self.messages.get(&id).and_then(|message| message.lane) else { return };
+        let Some(message) = self.messages.get(&id) else { return };
+        // What was found expired goes without anybody being told. A crash may bring it back, and a clock that has
+        // gone back makes it valid again, while those behind it were delivered.
+        if message.may_expire && self.clock_went_back {
+            return;
+        }
+        let Some((producer, lane)) = message.lane else { return };
         let last = self.last_first_seen.insert((producer, lane, place), id);
         if let Some(last) = last.filter(|last| *last > id) {
             self.wrong(format!(

@@ -10,7 +10,8 @@
 //!   SABIR_SEED=1234 cargo test -p sabir-tests --test simulator
 //! ```
 //!
-//! `SABIR_SIMULATE_SECONDS` says how long fresh seeds are tried (default 20).
+//! `SABIR_SIMULATE_SECONDS` says how long fresh seeds are tried (default 20), `SABIR_HISTORY` how many lines of the
+//! story are told when one fails.
 
 mod broker;
 mod client;

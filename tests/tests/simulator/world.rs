@@ -29,7 +29,7 @@ const DURABLE: u32 = 2;
 /// The place of a client's durable subscription.
 const SUBSCRIPTIONS: Place = 100;
 const DEAD_LETTER_QUEUE: &str = "ActiveMQ.DLQ";
-/// Lines of history that are told when a seed fails.
+/// Lines of history that are told when a seed fails, unless `SABIR_HISTORY` says otherwise.
 const HISTORY: usize = 60;
 
 /// What can happen next.
@@ -94,6 +94,8 @@ pub struct World {
     next_session: u64,
     now: Now,
     history: Vec<String>,
+    /// Lines of history that are told at the end.
+    lines: usize,
     draining: bool,
     /// A fault of the disk may still be waiting.
     armed: bool,
@@ -120,6 +122,7 @@ impl World {
             next_session: 0,
             now: Now { monotonic_ms: 1_000_000, unix_ms: 1_700_000_000_000 },
             history: Vec::new(),
+            lines: crate::number("SABIR_HISTORY").map_or(HISTORY, |lines| lines as usize),
             draining: false,
             armed: false,
             latest_unix_ms: 0,
@@ -153,13 +156,13 @@ impl World {
 
     /// The last things that happened, for people.
     pub fn story(&self) -> String {
-        let from = self.history.len().saturating_sub(HISTORY);
+        let from = self.history.len().saturating_sub(self.lines);
         format!("seed {}:\n  {}", self.seed, self.history[from..].join("\n  "))
     }
 
     fn note(&mut self, text: String) {
-        if self.history.len() >= 4 * HISTORY {
-            self.history.drain(..2 * HISTORY);
+        if self.history.len() / 4 >= self.lines {
+            self.history.drain(..2 * self.lines);
         }
         self.history.push(text);
     }
@@ -213,6 +216,9 @@ impl World {
                 self.note(format!("the clock jumps by {jump} ms"));
                 self.latest_unix_ms = self.latest_unix_ms.max(self.now.unix_ms);
                 self.now.unix_ms += jump;
+                if jump < 0 {
+                    self.ledger.clock_went_back();
+                }
                 self.advance(1)
             }
             Step::LoseClient => {
@@ -220,7 +226,10 @@ impl World {
                 self.lose(client);
                 Ok(())
             }
-            Step::Crash => Err(Died("power cut".to_owned())),
+            Step::Crash => {
+                self.crash("power cut");
+                Ok(())
+            }
             Step::DiskFault => {
                 let faults = self.pick_faults();
                 self.note(format!("the disk will fail: {faults:?}"));
@@ -255,6 +264,10 @@ impl World {
     fn after(&mut self, result: Result<(), Died>) {
         self.take_outputs();
         if let Err(Died(why)) = result {
+            // Only a disk that fails is a reason to die. Whatever else the store refuses, the engine asked wrongly.
+            if !self.armed {
+                self.ledger.violations.push(format!("the broker died and no disk had failed: {why}"));
+            }
             self.crash(&why);
         }
     }
