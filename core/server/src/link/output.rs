@@ -66,6 +66,11 @@ impl Output {
         self.backlog_bytes
     }
 
+    /// Whether the link has taken everything, and has handed on what it had buffered.
+    pub fn is_written(&self) -> bool {
+        self.backlog.is_empty() && !self.unflushed
+    }
+
     /// Where the output ends so far.
     pub fn queued(&self) -> u64 {
         self.queued

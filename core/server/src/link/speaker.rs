@@ -199,7 +199,7 @@ impl Speaker {
 
     /// There is nothing to do: the session is over, or its timer is set.
     fn rest(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        if self.output.backlog_bytes() == 0
+        if self.output.is_written()
             && let Closing::WhenWritten(ended) = std::mem::replace(&mut self.closing, Closing::No)
         {
             return Poll::Ready(ended);
@@ -222,9 +222,12 @@ impl Speaker {
         if self.is_open() {
             progress |= self.finish_login(turn)?;
             progress |= self.hand_out(turn)?;
+        }
+        // Before what is read now: an unsubscribing or a farewell in it would give back what was delivered already.
+        self.accepts.release(self.output.written(), &mut turn.scratch.requests);
+        if self.is_open() {
             progress |= self.read(turn)?;
         }
-        self.accepts.release(self.output.written(), &mut turn.scratch.requests);
         progress |= self.enter(turn);
         self.output.flush(turn.link, turn.cx).map_err(failed)?;
         Ok(progress)
@@ -316,9 +319,10 @@ impl Speaker {
     pub(super) fn end(&mut self, turn: &mut Turn<'_, '_>, reason: &str) -> Result<(), Ended> {
         let now = turn.now;
         self.call(turn, |session, out| session.on_close(now, reason, out))?;
-        // What it asks for now comes too late, but its output counts.
+        // What it asks for now comes too late, but what it asked before and its output count.
+        let before = turn.scratch.requests.len();
         self.take_verbs(turn, &[])?;
-        turn.scratch.requests.clear();
+        turn.scratch.requests.truncate(before);
         self.take_output(turn, &[])?;
         self.closing = Closing::WhenWritten(Ended::Broker(reason.to_owned()));
         Ok(())
@@ -327,7 +331,7 @@ impl Speaker {
     /// Writes what the link did not take before.
     fn write_backlog(&mut self, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
         let progress = self.output.write(turn.link, turn.cx).map_err(failed)?;
-        if self.output.backlog_bytes() == 0 {
+        if self.output.is_written() {
             self.stalled_since_ms = None;
         } else if progress || self.stalled_since_ms.is_none() {
             self.stalled_since_ms = Some(turn.now.monotonic_ms);
