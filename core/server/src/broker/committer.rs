@@ -9,7 +9,7 @@
 use super::failure::Failure;
 use super::room::Room;
 use super::signals::CommitWake;
-use sabir_engine::{CommitId, Input};
+use sabir_engine::{CommitId, CommitNeed, Input};
 use sabir_host::{ErrorCode, Store};
 use sabir_model::store::{Batch, Level};
 use std::collections::VecDeque;
@@ -38,6 +38,8 @@ struct Work {
     refused: VecDeque<(CommitId, Batch)>,
     /// The last batch that was taken out of the engine.
     last: CommitId,
+    /// The last ticket that the store gave.
+    ticket: u64,
 }
 
 /// What a commit came to.
@@ -47,6 +49,16 @@ enum Progress {
     Nothing,
     /// Something was committed, or put aside.
     Some,
+    /// Not even removals found room: they wait with what had found none before.
+    Stuck,
+}
+
+/// What the committer's thread does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    GoOn,
+    Pause,
+    End,
 }
 
 impl Committer {
@@ -61,20 +73,37 @@ impl Committer {
             let retry = (!self.lock().refused.is_empty()).then_some(RETRY_FULL);
             let wake = self.room.commit.wait(self.lazy, retry);
             let mut work = self.lock();
-            let done = match wake {
-                CommitWake::Work => self.commit(&mut work).map(|_| false),
-                CommitWake::Timeout => self.retry(&mut work).map(|()| false),
-                CommitWake::Stop => self.commit(&mut work).map(|progress| progress == Progress::Nothing),
-            };
+            let done = self.step(&mut work, wake);
             match done {
-                Ok(false) => {}
-                Ok(true) => return,
+                Ok(Step::GoOn) => {}
+                Ok(Step::Pause) => {
+                    drop(work);
+                    // Whatever wakes the committer now, there is no room for it.
+                    std::thread::sleep(RETRY_FULL);
+                }
+                Ok(Step::End) => return,
                 Err(error) => {
                     drop(work);
                     return self.fail(&error);
                 }
             }
         }
+    }
+
+    /// What the thread does each time it is woken. What was refused is tried again whenever there is nothing else, and
+    /// in any case from time to time.
+    fn step(&self, work: &mut Work, wake: CommitWake) -> Result<Step, sabir_host::Error> {
+        let committed = self.commit(work)?;
+        if committed == Progress::Some && wake != CommitWake::Timeout {
+            return Ok(Step::GoOn);
+        }
+        let retried = self.retry(work)?;
+        Ok(match (retried, wake) {
+            (Progress::Some, _) => Step::GoOn,
+            (_, CommitWake::Stop) => Step::End,
+            _ if committed == Progress::Stuck => Step::Pause,
+            _ => Step::GoOn,
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Work> {
@@ -90,6 +119,9 @@ impl Committer {
         if let Err(error) = self.commit(&mut work) {
             drop(work);
             self.fail(&error);
+        } else if !work.refused.is_empty() {
+            // The committer sleeps, and knows nothing yet of what it is to try again.
+            self.room.commit.need(CommitNeed::Now);
         }
         true
     }
@@ -109,11 +141,16 @@ impl Committer {
                     work.batch = Batch::default();
                 }
                 self.complete(commit, ticket, level)?;
+                work.ticket = work.ticket.max(ticket);
                 if !work.refused.is_empty() {
                     self.retry(work)?;
                 }
             }
-            Err(error) if error.code == ErrorCode::Full => self.put_aside(work, commit, &error),
+            Err(error) if error.code == ErrorCode::Full => {
+                let was_full = !work.refused.is_empty();
+                self.put_aside(work, commit, &error);
+                return Ok(if was_full { Progress::Stuck } else { Progress::Some });
+            }
             Err(error) => return Err(error),
         }
         Ok(Progress::Some)
@@ -138,27 +175,39 @@ impl Committer {
         work.refused.push_back((commit, batch));
     }
 
-    /// Tries the batches again for which there was no room.
-    fn retry(&self, work: &mut Work) -> Result<(), sabir_host::Error> {
-        let mut ticket = None;
+    /// Submits what was refused before, unless all of it has gone ahead meanwhile. `None`: there is still no room.
+    fn submit_again(&self, batch: &Batch) -> Result<Option<u64>, sabir_host::Error> {
+        if batch.ops.is_empty() {
+            return Ok(Some(0));
+        }
+        match self.store.submit(batch) {
+            Ok(ticket) => Ok(Some(ticket)),
+            Err(error) if error.code == ErrorCode::Full => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tries the batches again for which there was no room, in order. The engine is told once the store has all of
+    /// them: until then it gives nothing but removals.
+    fn retry(&self, work: &mut Work) -> Result<Progress, sabir_host::Error> {
+        if work.refused.is_empty() || self.failure.is_set() {
+            return Ok(Progress::Nothing);
+        }
         while let Some((_, batch)) = work.refused.front() {
-            match self.store.submit(batch) {
-                Ok(number) => ticket = Some(number),
-                Err(error) if error.code == ErrorCode::Full => return Ok(()),
-                Err(error) => return Err(error),
-            }
+            let Some(ticket) = self.submit_again(batch)? else { return Ok(Progress::Nothing) };
+            work.ticket = work.ticket.max(ticket);
             work.refused.pop_front();
         }
-        if let Some(ticket) = ticket {
-            tracing::info!("the store has room again");
-            self.room.enter(self.room.now(), Input::StoreRoom);
-            self.complete(work.last, ticket, Level::Durable)?;
-        }
-        Ok(())
+        tracing::info!("the store has room again");
+        self.room.enter(self.room.now(), Input::StoreRoom);
+        // What went ahead may have been all that was ever submitted, or nothing at all.
+        let level = if work.ticket == 0 { Level::Written } else { Level::Durable };
+        self.complete(work.last, work.ticket, level)?;
+        Ok(Progress::Some)
     }
 
     /// The store has failed for good: nothing is confirmed any more.
-    fn fail(&self, error: &sabir_host::Error) {
+    pub fn fail(&self, error: &sabir_host::Error) {
         let text = format!("the store has failed: {error}");
         tracing::error!(error = %error, "the store has failed; nothing more is confirmed, and the broker stops");
         self.room.enter(self.room.now(), Input::StoreFailed { text: text.clone() });

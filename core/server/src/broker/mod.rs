@@ -6,12 +6,14 @@
 //!   room        the engine behind one short lock     outbox    what waits for one session
 //!   committer   what the engine wants stored, stored  readers   records back from the store
 //!   reactors    threads that serve links              signals   who is told when, and at what cost
+//!   figures     of engine and store, for metrics
 //!   clock       the time                              failure   the one after which nothing goes on
 //! ```
 
 mod clock;
 mod committer;
 mod failure;
+mod figures;
 mod outbox;
 mod reactors;
 mod readers;

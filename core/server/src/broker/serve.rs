@@ -4,6 +4,7 @@
 use super::Clock;
 use super::committer::Committer;
 use super::failure::Failure;
+use super::figures;
 use super::outbox::End;
 use super::reactors::Reactors;
 use super::readers;
@@ -134,10 +135,10 @@ pub fn serve_with(
     let (reads, requests) = mpsc::channel();
     let room = Arc::new(Room::new(engine, clock, reads));
     let failure = Arc::new(Failure::default());
-    let readers = readers::start(config.store.reader_threads, requests, &room, &store)
-        .map_err(system("starting the reader threads"))?;
     let lazy = Duration::from_millis(config.store.lazy_commit_ms);
     let committer = Arc::new(Committer::new(room.clone(), store.clone(), failure.clone(), lazy));
+    let readers = readers::start(config.store.reader_threads, requests, &room, &store, &committer)
+        .map_err(system("starting the reader threads"))?;
     let thread = {
         let committer = committer.clone();
         std::thread::Builder::new().name("sabir-commit".to_owned()).spawn(move || committer.run())
@@ -351,6 +352,7 @@ impl RunningBroker {
     pub fn render_metrics(&self) -> String {
         let mut text = sabir_host::metrics::render();
         self.metrics.render(&mut text);
+        figures::render(&self.room, &self.store, self.connections.total(), &mut text);
         text
     }
 

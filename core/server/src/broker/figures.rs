@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Figures of the engine and the store in the text form of Prometheus, taken when somebody asks.
+
+use super::room::Room;
+use sabir_engine::Engine;
+use sabir_host::Store;
+use std::fmt::Write;
+
+/// Appends the figures to `text`. Takes the engine's lock for a time in proportion to the number of queues.
+pub fn render(room: &Room, store: &Store, connections: usize, text: &mut String) {
+    let engine = room.inspect(Engine::stats);
+    let mut gauge = |name, help, value| family(text, name, "gauge", help, value);
+    gauge("sabir_connections", "Links that there are.", connections as u64);
+    gauge("sabir_sessions", "Sessions that have logged in.", engine.sessions);
+    gauge("sabir_queues", "Queues, those of subscriptions included.", engine.queues);
+    gauge("sabir_consumers", "Consumers.", engine.subscriptions);
+    gauge("sabir_transactions", "Open transactions.", engine.transactions);
+    gauge("sabir_queue_depth", "Messages in all queues.", engine.messages);
+    gauge("sabir_queue_bytes", "Bytes of messages in all queues.", engine.bytes);
+    gauge("sabir_queue_unacked", "Messages delivered and not settled.", engine.in_flight);
+    gauge("sabir_messages_delayed", "Messages put off.", engine.delayed);
+    gauge("sabir_messages_parked", "Publishes that wait for room.", engine.parked);
+    gauge("sabir_memory_used_bytes", "Bytes of messages charged to memory.", engine.resident_bytes);
+    gauge("sabir_storage_uncommitted_bytes", "Bytes on their way to the store.", engine.uncommitted_bytes);
+    let mut counter = |name, help, value| family(text, name, "counter", help, value);
+    counter("sabir_messages_received_total", "Messages published.", engine.published);
+    counter("sabir_messages_delivered_total", "Messages delivered to consumers.", engine.delivered);
+    counter("sabir_messages_acknowledged_total", "Deliveries accepted.", engine.accepted);
+    counter("sabir_messages_rejected_total", "Deliveries rejected.", engine.rejected);
+    let help = "Deliveries released, by consumers or by their going.";
+    counter("sabir_messages_released_total", help, engine.released);
+    counter("sabir_messages_expired_total", "Messages that expired.", engine.expired);
+    counter("sabir_messages_dead_lettered_total", "Messages moved to dead letters.", engine.dead_lettered);
+    counter("sabir_messages_dropped_total", "Messages removed to make room.", engine.dropped);
+    counter("sabir_storage_damaged_reads_total", "Reads that found a damaged record.", engine.damaged);
+    // A store that cannot tell is no reason to tell nothing of the rest.
+    let Ok(stats) = store.stats() else { return };
+    let mut gauge = |name, help, value| family(text, name, "gauge", help, value);
+    gauge("sabir_store_records", "Entries that exist.", stats.live_records);
+    gauge("sabir_store_live_bytes", "Bytes of the records that exist, each once.", stats.live_bytes);
+    gauge("sabir_store_used_bytes", "Bytes that the store occupies on its medium.", stats.used_bytes);
+    if stats.free_bytes != u64::MAX {
+        gauge("sabir_store_free_bytes", "Bytes that the store may still occupy.", stats.free_bytes);
+    }
+    gauge("sabir_store_index_bytes", "Memory that the store's index takes.", stats.index_bytes);
+    let mut counter = |name, help, value| family(text, name, "counter", help, value);
+    counter("sabir_storage_syncs_total", "Syncs of the store.", stats.syncs);
+    counter("sabir_storage_written_bytes_total", "Bytes that the store has written.", stats.written_bytes);
+}
+
+fn family(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+}
