@@ -144,15 +144,20 @@ fn wait(broker: RunningBroker, sources: &Sources, level: Option<&LevelHandle>, d
     let closed = broker.shutdown_unless(drain, || hurried.load(Ordering::Acquire));
     // Left behind on purpose: it waits for a signal that may never come.
     drop(watcher);
-    match (stop, closed) {
+    match (&stop, &closed) {
+        (Stop::Signal, None) => tracing::info!("stopped"),
+        (Stop::Signal, Some(error)) => eprintln!("error: the store was not closed cleanly: {error}"),
+        (Stop::Failure(_), _) => {}
+    }
+    exit_after(&stop, closed.is_none())
+}
+
+/// How the program ends after it ran.
+fn exit_after(stop: &Stop, closed_cleanly: bool) -> Exit {
+    match (stop, closed_cleanly) {
         (Stop::Failure(_), _) => Exit::StoreFailed,
-        (Stop::Signal, None) => {
-            tracing::info!("stopped");
-            Exit::Success
-        }
-        (Stop::Signal, Some(error)) => {
-            give_up(&format!("the store was not closed cleanly: {error}"), Exit::Failure)
-        }
+        (Stop::Signal, true) => Exit::Success,
+        (Stop::Signal, false) => Exit::Failure,
     }
 }
 
@@ -215,5 +220,19 @@ fn reload(broker: &RunningBroker, sources: &Sources, level: Option<&LevelHandle>
             tracing::info!("reloaded: users, authorization, limits, policies of destinations, log level");
         }
         Err(error) => tracing::error!(%error, "not reloaded"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_tell_a_store_that_failed_from_an_ordinary_end() {
+        let failure = || Stop::Failure("the store has failed: no space".to_owned());
+        assert_eq!(exit_after(&failure(), true) as u8, 6);
+        assert_eq!(exit_after(&failure(), false) as u8, 6);
+        assert_eq!(exit_after(&Stop::Signal, true) as u8, 0);
+        assert_eq!(exit_after(&Stop::Signal, false) as u8, 1);
     }
 }

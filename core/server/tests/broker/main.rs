@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The whole broker in one process: linked plugins, real sockets on loopback, raw STOMP frames.
 
+mod doubles;
+
 use sabir_host::Registry;
 use sabir_model::verb::{Reason, Refusal};
 use sabir_model::{Reply, Verb};
@@ -22,6 +24,7 @@ fn registry() -> Registry {
     for plugin in sabir_bundle::plugins() {
         registry.add(plugin).unwrap();
     }
+    registry.add(&doubles::PLUGIN).unwrap();
     registry
 }
 
@@ -44,7 +47,12 @@ struct Client {
 
 impl Client {
     fn connect(broker: &RunningBroker) -> Client {
-        let stream = TcpStream::connect(&broker.local_addresses()[0].address).unwrap();
+        Client::connect_to(broker, 0)
+    }
+
+    /// A client at one of several listeners.
+    fn connect_to(broker: &RunningBroker, listener: usize) -> Client {
+        let stream = TcpStream::connect(&broker.local_addresses()[listener].address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Client { stream, read: Vec::new(), searched: 0 }
     }
@@ -314,4 +322,92 @@ fn what_was_confirmed_is_there_after_a_restart() {
     assert_eq!(body(&client.frame()), "kept");
     assert_eq!(broker.shutdown(PATIENCE), None);
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn what_was_delivered_counts_before_what_the_peer_asks_next() {
+    let listeners = "listeners = [{ uri = \"tcp://127.0.0.1:0\", protocols = [\"stomp\"] }, \
+                     { uri = \"tcp://127.0.0.1:0\", protocols = [\"letters\"] }]\n\
+                     store.kind = \"memory\"\n[protocols.letters]\n";
+    let broker = serve(Config::from_toml(listeners).unwrap(), registry()).unwrap_or_else(|e| panic!("{e}"));
+    let mut letters = Client::connect_to(&broker, 1);
+    // The session holds back the last letter until a message comes, and then asks for it again.
+    letters.send("csu");
+    let mut stomp = Client::logged_in(&broker);
+    stomp.send("SEND\ndestination:/queue/letters\nreceipt:1\n\none\0");
+    stomp.receipt("1");
+    let mut answers = [0; 4];
+    letters.stream.read_exact(&mut answers).unwrap();
+    // The message need not wait for the answer to the subscribing.
+    assert_eq!(answers[3], b'u');
+    answers.sort();
+    assert_eq!(&answers, b"cmsu");
+    stomp.send("SEND\ndestination:/queue/letters\nreceipt:2\n\ntwo\0");
+    stomp.receipt("2");
+    stomp.send("SUBSCRIBE\nid:1\ndestination:/queue/letters\n\n\0");
+    assert_eq!(body(&stomp.frame()), "two");
+}
+
+#[test]
+fn a_store_that_fails_ends_all_sessions_and_nothing_more_is_confirmed() {
+    let config =
+        "listeners = [{ uri = \"tcp://127.0.0.1:0\" }]\nstore.kind = \"brittle\"\n[stores.brittle]\n";
+    let broker = serve(Config::from_toml(config).unwrap(), registry()).unwrap_or_else(|e| panic!("{e}"));
+    let mut idle = Client::logged_in(&broker);
+    let mut producer = Client::logged_in(&broker);
+    assert_eq!(broker.failure(), None);
+    producer.send("SEND\ndestination:/queue/q\npersistent:true\nreceipt:1\n\nlost?\0");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let reason = runtime.block_on(async { tokio::time::timeout(PATIENCE, broker.failed()).await.unwrap() });
+    assert!(reason.contains("the medium is gone"), "{reason}");
+    for client in [&mut producer, &mut idle] {
+        let farewell = client.frame();
+        assert!(farewell.starts_with("ERROR\n") && farewell.contains("the medium is gone"), "{farewell}");
+        assert_eq!(client.frame(), "");
+    }
+    broker.shutdown(PATIENCE);
+}
+
+#[test]
+fn while_the_store_is_full_consumers_go_on_and_producers_wait_until_there_is_room() {
+    let broker = start("[stores.memory]\nmax_bytes = 20000\n");
+    let mut producer = Client::logged_in(&broker);
+    let filler = "x".repeat(1000);
+    let frame =
+        |n: usize| format!("SEND\ndestination:/queue/full\npersistent:true\nreceipt:{n}\n\n{n} {filler}\0");
+    const FITTING: usize = 15;
+    for n in 0..FITTING {
+        producer.send(&frame(n));
+        producer.receipt(&n.to_string());
+    }
+    // The store has no room for these together, and what comes behind them waits in the engine.
+    let mut count = FITTING + 8;
+    producer.send(&(FITTING..count).map(frame).collect::<String>());
+    while broker.render_metrics().lines().all(|line| !is_positive(line, "sabir_messages_parked")) {
+        producer.send(&frame(count));
+        count += 1;
+        // Gives the broker the time of a log-in.
+        Client::logged_in(&broker);
+    }
+    let mut confirmed = FITTING;
+    let mut consumer = Client::logged_in(&broker);
+    consumer.send("SUBSCRIBE\nid:1\ndestination:/queue/full\nack:client-individual\n\n\0");
+    for n in 0..count {
+        let message = consumer.frame();
+        assert!(body(&message).starts_with(&format!("{n} ")), "{n}: {message}");
+        let ack = message.lines().find_map(|line| line.strip_prefix("ack:")).unwrap();
+        consumer.send(&format!("ACK\nid:{ack}\n\n\0"));
+        while confirmed <= n {
+            producer.receipt(&confirmed.to_string());
+            confirmed += 1;
+        }
+    }
+    producer.send(&frame(count));
+    producer.receipt(&count.to_string());
+    assert_eq!(broker.shutdown(PATIENCE), None);
+}
+
+/// Whether the line gives this figure, and more than 0 of it.
+fn is_positive(line: &str, name: &str) -> bool {
+    line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') && rest.trim() != "0")
 }

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Plugins that do what no good one does, or what no good one can be made to do on demand.
+
+use sabir_model::verb::{Connect, Subscribe};
+use sabir_sdk::protocol::{Attributes, Deliveries, Input, Match, Now, Out, Protocol, Replies, Session};
+use sabir_sdk::protocol::{SessionParams, VerbMeta};
+use sabir_sdk::store::{Level, LogSummary, OpRef, Ops, Read, Record, Stats, Store};
+use sabir_sdk::{Error, ErrorCode, Host, Result, abi};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+sabir_sdk::plugin! {
+    pub static PLUGIN: name = "doubles", description = "for tests",
+    transports = [], protocols = [Letters], stores = [Brittle], codecs = []
+}
+
+/// A store whose syncs fail from the first message on.
+pub struct Brittle {
+    ticket: AtomicU64,
+    broken: AtomicBool,
+}
+
+impl Store for Brittle {
+    const NAME: &'static str = "brittle";
+    const CAPABILITIES: u64 = 0;
+
+    fn open(_: Host, _: &str) -> Result<Self> {
+        Ok(Brittle { ticket: AtomicU64::new(0), broken: AtomicBool::new(false) })
+    }
+
+    fn recover(&self, _: &mut dyn FnMut(&LogSummary) -> Result<()>) -> Result<()> {
+        Ok(())
+    }
+
+    fn submit(&self, ops: Ops<'_>, _: Level) -> Result<u64> {
+        if ops.iter().any(|op| matches!(op, OpRef::Append { .. })) {
+            self.broken.store(true, Ordering::SeqCst);
+        }
+        Ok(self.ticket.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    fn sync(&self, _: u64) -> Result<u64> {
+        match self.broken.load(Ordering::SeqCst) {
+            true => Err(Error::new(ErrorCode::Io, "the medium is gone")),
+            false => Ok(self.ticket.load(Ordering::SeqCst)),
+        }
+    }
+
+    fn read(&self, _: &Read, _: &mut dyn FnMut(Record) -> bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn scan(&self, _: &[u8], _: &[u8], _: u64, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+
+    fn close(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A protocol of single letters: `c` logs in, `s` subscribes to a queue, and `u` unsubscribes, but only once a message
+/// was delivered: before that, `u` is held. Answers and messages are letters too.
+pub struct Letters;
+
+#[derive(Default)]
+pub struct Spelling {
+    delivered: bool,
+    held: bool,
+}
+
+impl Protocol for Letters {
+    const NAME: &'static str = "letters";
+    const CAPABILITIES: u64 = abi::SABIR_CAP_PROTOCOL_STREAM;
+    type Session = Spelling;
+
+    fn open(_: Host, _: &str) -> Result<Self> {
+        Ok(Letters)
+    }
+
+    fn matches(&self, _: &[u8], _: Attributes<'_>) -> Match {
+        Match::Yes
+    }
+
+    fn session(&self, _: &SessionParams<'_>, _: Now, _: &mut Out<'_>) -> Result<Spelling> {
+        Ok(Spelling::default())
+    }
+}
+
+impl Session for Spelling {
+    fn on_bytes(&mut self, _: Now, input: Input<'_>, out: &mut Out<'_>) {
+        for letter in input.bytes {
+            let meta = VerbMeta { token: u64::from(*letter), confirm: true, id: 1, transaction: 0 };
+            match letter {
+                b'c' => out.connect(meta, &Connect { protocol: "letters".to_owned(), ..Connect::default() }),
+                b's' => out.subscribe(meta, &subscribe()),
+                b'u' if self.delivered => out.unsubscribe(meta, false),
+                _ => {
+                    self.held = true;
+                    return;
+                }
+            }
+            out.consume(1);
+        }
+    }
+
+    fn on_replies(&mut self, _: Now, replies: Replies<'_>, out: &mut Out<'_>) -> usize {
+        for reply in replies.iter() {
+            out.write(&[reply.token as u8]);
+        }
+        replies.len()
+    }
+
+    fn on_deliveries(&mut self, _: Now, deliveries: Deliveries<'_>, out: &mut Out<'_>) -> usize {
+        out.write(b"m");
+        self.delivered = true;
+        if std::mem::take(&mut self.held) {
+            out.set_full();
+        }
+        deliveries.len()
+    }
+}
+
+fn subscribe() -> Subscribe {
+    Subscribe {
+        destinations: vec![sabir_model::Destination::parse("queue://letters").unwrap()],
+        selector: None,
+        name: None,
+        credit: 1,
+        priority: 0,
+        auto_accept: true,
+        no_local: false,
+        exclusive: false,
+        browse: false,
+        durable: false,
+        shared: false,
+        auto_delete: false,
+        link_credit: false,
+    }
+}
