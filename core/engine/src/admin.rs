@@ -3,7 +3,7 @@
 
 use crate::definition::{BindingDefinition, ExchangeDefinition, QueueDefinition};
 use crate::engine::Engine;
-use crate::flow::stand_in_line;
+use crate::flow::Obstacle;
 use crate::keys::{self, KeyKind};
 use crate::output::{CommitNeed, Outputs};
 use crate::publish::{DEFAULT_EXCHANGE, check_literal, limit, missing};
@@ -256,7 +256,7 @@ impl Engine {
         }
         for parked in std::mem::take(&mut self.orphans) {
             // Its queue has gone: perhaps it is made again, perhaps there is none any more.
-            stand_in_line(&mut self.flow.at_store, parked);
+            self.wait_at(parked, Obstacle::Store);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::session::{Kind, Session, Ticket};
 use crate::slab::Key;
 use sabir_model::verb::{Answer, Reason, Refusal};
 use sabir_model::{Destination, Message};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// A session that sends on although it should not be read from is refused at so many times the limit.
@@ -45,6 +45,48 @@ pub(crate) struct Flow {
     pub at_store: VecDeque<Parked>,
     /// Queues at which some wait.
     pub at_queues: BTreeSet<Key<Queue>>,
+    /// Those that wait for nothing but another of their session to the same destinations, by their order.
+    behind: BTreeMap<u64, Parked>,
+    /// Those of them that need not wait any longer.
+    released: Vec<u64>,
+    /// What waits of each session, by its order.
+    by_session: BTreeMap<Key<Session>, BTreeMap<u64, Waiting>>,
+}
+
+/// A publish that waits, as its session's others see it.
+#[derive(Debug)]
+struct Waiting {
+    destinations: Arc<[Destination]>,
+    behind: bool,
+}
+
+impl Flow {
+    /// Whether a publish of this session to these destinations waits that came before `order`. Selectors may have
+    /// them go to different queues, and yet they must not overtake each other at any.
+    pub fn is_behind(&self, session: Key<Session>, destinations: &[Destination], order: u64) -> bool {
+        self.by_session.get(&session).is_some_and(|waiting| {
+            waiting.range(..order).rev().any(|(_, other)| *other.destinations == *destinations)
+        })
+    }
+
+    fn note(&mut self, parked: &Parked, behind: bool) {
+        let waiting = self.by_session.entry(parked.session).or_default();
+        waiting.insert(parked.order, Waiting { destinations: parked.destinations.clone(), behind });
+    }
+
+    /// A publish waits no longer: the next one behind it can go on.
+    fn forget(&mut self, parked: &Parked) {
+        let Some(waiting) = self.by_session.get_mut(&parked.session) else { return };
+        waiting.remove(&parked.order);
+        let mut later = waiting.range(parked.order..);
+        let next = later.find(|(_, other)| other.destinations == parked.destinations);
+        if let Some((order, Waiting { behind: true, .. })) = next {
+            self.released.push(*order);
+        }
+        if waiting.is_empty() {
+            self.by_session.remove(&parked.session);
+        }
+    }
 }
 
 /// Where a publish has to wait.
@@ -54,6 +96,8 @@ pub(crate) enum Obstacle {
     Store,
     /// This queue is full.
     Queue(Key<Queue>),
+    /// Another of its session to the same destinations waits.
+    Behind,
 }
 
 /// Where a publish comes from that is to go on.
@@ -79,7 +123,7 @@ impl Coming {
 }
 
 /// Puts a publish in line, by the order of their coming: it may have waited elsewhere before.
-pub(crate) fn stand_in_line(line: &mut VecDeque<Parked>, parked: Parked) {
+fn stand_in_line(line: &mut VecDeque<Parked>, parked: Parked) {
     let at = line.partition_point(|other| other.order < parked.order);
     line.insert(at, parked);
 }
@@ -111,20 +155,13 @@ impl Engine {
         let reason = match obstacle {
             Obstacle::Store if self.commits.is_full() => "the store is full".to_owned(),
             Obstacle::Store => "too much is on its way to the store (limits.uncommitted_bytes)".to_owned(),
+            Obstacle::Behind => "an earlier publish to the same destination waits".to_owned(),
             Obstacle::Queue(queue) => self
                 .queues
                 .get(queue)
                 .map_or_else(String::new, |queue| format!("{} is full", queue.destination())),
         };
-        match obstacle {
-            Obstacle::Store => self.flow.at_store.push_back(parked),
-            Obstacle::Queue(at) => {
-                if let Some(queue) = self.queues.get_mut(at) {
-                    stand_in_line(&mut queue.parked, parked);
-                    self.flow.at_queues.insert(at);
-                }
-            }
-        }
+        self.wait_at(parked, obstacle);
         self.counters.parked += 1;
         let limits = &self.config.limits;
         let Some(session) = self.sessions.get_mut(key) else { return };
@@ -138,8 +175,24 @@ impl Engine {
         }
     }
 
+    /// Puts a publish where it has to wait: at the store if its queue has gone meanwhile.
+    pub(crate) fn wait_at(&mut self, parked: Parked, obstacle: Obstacle) {
+        self.flow.note(&parked, obstacle == Obstacle::Behind);
+        match obstacle {
+            Obstacle::Behind => {
+                self.flow.behind.insert(parked.order, parked);
+            }
+            Obstacle::Queue(at) if let Some(queue) = self.queues.get_mut(at) => {
+                stand_in_line(&mut queue.parked, parked);
+                self.flow.at_queues.insert(at);
+            }
+            Obstacle::Queue(_) | Obstacle::Store => stand_in_line(&mut self.flow.at_store, parked),
+        }
+    }
+
     /// A publish waits no longer: its session is told.
     fn unparked(&mut self, parked: &Parked, out: &mut Outputs) {
+        self.flow.forget(parked);
         self.counters.parked -= 1;
         let limits = &self.config.limits;
         let Some(session) = self.sessions.get_mut(parked.session) else { return };
@@ -159,6 +212,13 @@ impl Engine {
     /// Lets go on what has room now. True: something did.
     pub(crate) fn unpark(&mut self, out: &mut Outputs) -> bool {
         let mut moved = false;
+        while !self.store_is_busy()
+            && let Some(order) = self.flow.released.pop()
+        {
+            if let Some(parked) = self.flow.behind.remove(&order) {
+                moved |= self.retry(parked, out);
+            }
+        }
         while !self.flow.at_store.is_empty() && !self.store_is_busy() {
             let Some(parked) = self.flow.at_store.pop_front() else { break };
             moved |= self.retry(parked, out);
@@ -191,18 +251,19 @@ impl Engine {
             self.conclude(parked, Err(self.state_refusal()), out);
             return false;
         }
+        if self.flow.is_behind(parked.session, &parked.destinations, parked.order) {
+            self.wait_at(parked, Obstacle::Behind);
+            return true;
+        }
         let mut routes = std::mem::take(&mut self.scratch);
         routes.clear();
         let routed = self.resolve(parked.host, &parked.destinations, &parked, &mut routes);
         let result = match routed {
             Err(refusal) => Err(refusal),
             Ok(()) => match self.obstacle(&routes, &parked.message, Coming::Parked(parked.order)) {
-                Some(Ok(Obstacle::Queue(at))) => {
+                Some(Ok(obstacle @ Obstacle::Queue(_))) => {
                     self.scratch = routes;
-                    if let Some(queue) = self.queues.get_mut(at) {
-                        stand_in_line(&mut queue.parked, parked);
-                        self.flow.at_queues.insert(at);
-                    }
+                    self.wait_at(parked, obstacle);
                     return true;
                 }
                 Some(Err(refusal)) => Err(refusal),

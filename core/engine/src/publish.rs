@@ -88,6 +88,7 @@ impl Engine {
         let Some(targets) = session.producers.get(&meta.producer) else {
             return Err(Refusal::new(Reason::NotFound, format!("there is no producer {}", meta.producer)));
         };
+        let behind = self.flow.is_behind(key, &targets.destinations, u64::MAX);
         match (targets.direct, &targets.cached) {
             (Some(queue), _) if self.queues.get(queue).is_some() => routes.push(queue),
             (_, Some((generation, cached))) if *generation == self.routing.generation => {
@@ -95,7 +96,8 @@ impl Engine {
             }
             _ => self.resolve_targets(key, host, meta.producer, &message, routes)?,
         }
-        if let Some(obstacle) = self.obstacle(routes, &message, Coming::New) {
+        let obstacle = self.obstacle(routes, &message, Coming::New);
+        if let Some(obstacle) = obstacle.or(behind.then_some(Ok(Obstacle::Behind))) {
             let obstacle = obstacle?;
             self.check_patience(key)?;
             self.park_publish(key, meta, message, obstacle, out);

@@ -107,6 +107,38 @@ fn publishes_of_one_producer_that_wait_at_different_queues_keep_their_order() {
 }
 
 #[test]
+fn a_publish_that_waits_is_not_overtaken_at_another_queue_by_one_that_need_not_wait() {
+    let mut broker = bounded(1, WhenFull::Park);
+    broker.open_as(2, Some("desk"));
+    for (id, name, selector) in [(1, "red", Some("color = 'red'")), (2, "all", None)] {
+        let (name, selector) = (Some(name.to_owned()), selector.map(str::to_owned));
+        broker.subscribe_with(
+            2,
+            id,
+            Subscribe { durable: true, name, selector, ..subscribe(&["topic://T"]) },
+        );
+    }
+    broker.produce(1, 2, &["topic://T"]);
+    let red = |text| Draft { color: Some("red"), ..draft(text) };
+    broker.publish(1, 2, red("first"));
+    let got = broker.got(2);
+    assert_eq!(got.len(), 2);
+    let second = broker.publish(1, 2, red("second"));
+    // There is room in the queue of all, but not in that of the red ones.
+    broker.accept(2, got.iter().find(|got| got.subscription == 2).unwrap());
+    let third = broker.publish(1, 2, draft("third"));
+    assert_eq!((broker.answer(1, second), broker.answer(1, third)), (None, None));
+    broker.accept(2, got.iter().find(|got| got.subscription == 1).unwrap());
+    let got = broker.got(2);
+    assert_eq!(got.iter().map(|got| &*got.text).collect::<Vec<_>>(), ["second", "second"]);
+    for got in &got {
+        broker.accept(2, got);
+    }
+    assert_eq!(broker.texts(2), ["third"]);
+    assert_eq!(broker.answer(1, third), Some(Reaction::Done));
+}
+
+#[test]
 fn policy_may_refuse_or_drop_the_oldest_instead() {
     let mut broker = bounded(2, WhenFull::Refuse);
     broker.publish_all(1, 1, ["a", "b"]);
