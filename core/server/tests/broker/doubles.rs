@@ -5,12 +5,16 @@ use sabir_model::verb::{Connect, Subscribe};
 use sabir_sdk::protocol::{Attributes, Deliveries, Input, Match, Now, Out, Protocol, Replies, Session};
 use sabir_sdk::protocol::{SessionParams, VerbMeta};
 use sabir_sdk::store::{Level, LogSummary, OpRef, Ops, Read, Record, Stats, Store};
+use sabir_sdk::transport::{ChunkInfo, Link, Listener, Transport};
 use sabir_sdk::{Error, ErrorCode, Host, Result, abi};
+use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::task::{Context, Poll};
 
 sabir_sdk::plugin! {
     pub static PLUGIN: name = "doubles", description = "for tests",
-    transports = [], protocols = [Letters], stores = [Brittle], codecs = []
+    transports = [Corked], protocols = [Letters], stores = [Brittle], codecs = []
 }
 
 /// A store whose syncs fail from the first message on.
@@ -62,7 +66,7 @@ impl Store for Brittle {
     }
 }
 
-/// A protocol of single letters: `c` logs in, `s` subscribes to a queue, and `u` unsubscribes, but only once a message
+/// A protocol of single letters: `x` is repeated and ends the link, `c` logs in, `s` subscribes to a queue, and `u` unsubscribes, but only once a message
 /// was delivered: before that, `u` is held. Answers and messages are letters too.
 pub struct Letters;
 
@@ -95,6 +99,10 @@ impl Session for Spelling {
         for letter in input.bytes {
             let meta = VerbMeta { token: u64::from(*letter), confirm: true, id: 1, transaction: 0 };
             match letter {
+                b'x' => {
+                    out.write(b"x");
+                    out.close_link();
+                }
                 b'c' => out.connect(meta, &Connect { protocol: "letters".to_owned(), ..Connect::default() }),
                 b's' => out.subscribe(meta, &subscribe()),
                 b'u' if self.delivered => out.unsubscribe(meta, false),
@@ -139,5 +147,81 @@ fn subscribe() -> Subscribe {
         shared: false,
         auto_delete: false,
         link_credit: false,
+    }
+}
+
+/// A transport with one link, whose peer says `x`. What is written to it goes out when it is flushed, and only by the
+/// second flush.
+pub struct Corked;
+
+/// What has gone out.
+pub static OUT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+pub static WENT_OUT: Condvar = Condvar::new();
+
+struct OneLink(bool);
+
+#[derive(Default)]
+struct CorkedLink {
+    was_read: bool,
+    was_flushed: bool,
+    buffer: Vec<u8>,
+}
+
+impl Transport for Corked {
+    const NAME: &'static str = "corked";
+    const CAPABILITIES: u64 = abi::SABIR_CAP_TRANSPORT_LISTEN | abi::SABIR_CAP_TRANSPORT_LOCAL_ONLY;
+
+    fn open(_: Host, _: &str) -> Result<Self> {
+        Ok(Corked)
+    }
+
+    fn listen(&self, _: &str) -> Result<Box<dyn Listener>> {
+        Ok(Box::new(OneLink(true)))
+    }
+}
+
+impl Listener for OneLink {
+    fn local_address(&self) -> &str {
+        "corked"
+    }
+
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<Result<Box<dyn Link>>> {
+        match std::mem::take(&mut self.0) {
+            true => Poll::Ready(Ok(Box::new(CorkedLink::default()))),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Link for CorkedLink {
+    fn attributes(&self) -> &[(String, String)] {
+        &[]
+    }
+
+    fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8], _: &mut ChunkInfo) -> Poll<Result<usize>> {
+        if std::mem::replace(&mut self.was_read, true) {
+            return Poll::Pending;
+        }
+        buf[0] = b'x';
+        Poll::Ready(Ok(1))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, bufs: &[IoSlice<'_>], _: ChunkInfo) -> Poll<Result<usize>> {
+        bufs.iter().for_each(|bytes| self.buffer.extend_from_slice(bytes));
+        Poll::Ready(Ok(bufs.iter().map(|bytes| bytes.len()).sum()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if !std::mem::replace(&mut self.was_flushed, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        OUT.lock().unwrap().append(&mut self.buffer);
+        WENT_OUT.notify_all();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }

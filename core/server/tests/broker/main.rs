@@ -411,3 +411,48 @@ fn while_the_store_is_full_consumers_go_on_and_producers_wait_until_there_is_roo
 fn is_positive(line: &str, name: &str) -> bool {
     line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') && rest.trim() != "0")
 }
+
+#[test]
+fn what_a_link_buffers_has_gone_out_before_the_link_is_ended() {
+    let config = "listeners = [{ uri = \"corked://one\", protocols = [\"letters\"] }]\nstore.kind = \"memory\"\n\
+                  [protocols.letters]\n[transports.corked]\n";
+    let broker = serve(Config::from_toml(config).unwrap(), registry()).unwrap_or_else(|e| panic!("{e}"));
+    let out = doubles::OUT.lock().unwrap();
+    let (out, waited) = doubles::WENT_OUT.wait_timeout_while(out, PATIENCE, |out| out.is_empty()).unwrap();
+    assert!(!waited.timed_out(), "nothing was flushed");
+    assert_eq!(out.as_slice(), b"x");
+    drop(out);
+    assert_eq!(broker.shutdown(PATIENCE), None);
+}
+
+#[test]
+fn metrics_tell_what_is_in_the_engine_and_in_the_store() {
+    let broker = start("");
+    let mut client = Client::logged_in(&broker);
+    client.send("SEND\ndestination:/queue/q\npersistent:true\nreceipt:1\n\none\0");
+    client.receipt("1");
+    client.send("SUBSCRIBE\nid:1\ndestination:/queue/q\nack:client\nreceipt:2\n\n\0");
+    let frames = [client.frame(), client.frame()];
+    assert!(frames.iter().any(|frame| frame.starts_with("MESSAGE\n")), "{frames:?}");
+    let text = broker.render_metrics();
+    for line in [
+        "sabir_connections 1",
+        "sabir_sessions 1",
+        "sabir_consumers 1",
+        "sabir_queue_depth 1",
+        "sabir_queue_unacked 1",
+        "sabir_messages_received_total 1",
+        "sabir_messages_delivered_total 1",
+        "sabir_messages_acknowledged_total 0",
+        "sabir_store_records 1",
+        "# TYPE sabir_store_used_bytes gauge",
+        "# TYPE sabir_storage_syncs_total counter",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+    }
+    let mut families: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let count = families.len();
+    families.sort_unstable();
+    families.dedup();
+    assert_eq!(families.len(), count, "a family is told twice: {text}");
+}
