@@ -173,6 +173,12 @@ impl Engine {
         if let Some(found) = found
             && let Some(queue) = self.queues.get(found)
         {
+            if queue.traits.durable != wanted.durable {
+                // Whoever asked for a durable one would lose it with the last consumer of the other.
+                let kept = if wanted.durable { "not durable" } else { "durable" };
+                let text = format!("there is a subscription {name:?} that is {kept}: take another name");
+                return Err(Refusal::new(Reason::Conflict, text));
+            }
             let in_use = !queue.consumers.is_empty();
             let same = queue.durable_subscription.as_deref() == Some(&definition);
             if in_use && !(same && wanted.shared) {

@@ -140,6 +140,20 @@ fn a_shared_subscription_that_belongs_to_no_client_is_not_lost_to_another_of_its
 }
 
 #[test]
+fn a_durable_subscription_is_not_mixed_up_with_one_of_its_name_that_goes_with_its_consumers() {
+    for first_is_durable in [true, false] {
+        let mut broker = Broker::new();
+        broker.open(1);
+        broker.open(2);
+        let of =
+            |durable_one| Subscribe { shared: true, durable: durable_one, ..durable("topic://T", "sub") };
+        broker.subscribe_with(1, 1, of(first_is_durable));
+        let other = Verb::Subscribe(Box::new(of(!first_is_durable)));
+        assert_eq!(broker.ask(2, 1, 0, other), Reaction::Refused(Reason::Conflict));
+    }
+}
+
+#[test]
 fn a_durable_subscription_of_a_client_changes_its_topic_only_while_nobody_uses_it() {
     let mut broker = Broker::new();
     broker.open_as(1, Some("client"));
