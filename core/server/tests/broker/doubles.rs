@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 sabir_sdk::plugin! {
     pub static PLUGIN: name = "doubles", description = "for tests",
-    transports = [Corked], protocols = [Letters], stores = [Brittle], codecs = []
+    transports = [Corked], protocols = [Letters], stores = [Brittle, Cramped], codecs = []
 }
 
 /// A store whose syncs fail from the first message on.
@@ -47,6 +47,55 @@ impl Store for Brittle {
             true => Err(Error::new(ErrorCode::Io, "the medium is gone")),
             false => Ok(self.ticket.load(Ordering::SeqCst)),
         }
+    }
+
+    fn read(&self, _: &Read, _: &mut dyn FnMut(Record) -> bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn scan(&self, _: &[u8], _: &[u8], _: u64, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+
+    fn close(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A store that has no room for its fifteenth message when it is first offered, nor the two times after that.
+pub struct Cramped {
+    ticket: AtomicU64,
+    offered: AtomicU64,
+}
+
+impl Store for Cramped {
+    const NAME: &'static str = "cramped";
+    const CAPABILITIES: u64 = 0;
+
+    fn open(_: Host, _: &str) -> Result<Self> {
+        Ok(Cramped { ticket: AtomicU64::new(0), offered: AtomicU64::new(0) })
+    }
+
+    fn recover(&self, _: &mut dyn FnMut(&LogSummary) -> Result<()>) -> Result<()> {
+        Ok(())
+    }
+
+    fn submit(&self, ops: Ops<'_>, _: Level) -> Result<u64> {
+        if ops.iter().any(|op| matches!(op, OpRef::Append { .. })) {
+            let offered = self.offered.fetch_add(1, Ordering::SeqCst) + 1;
+            if (15..18).contains(&offered) {
+                return Err(Error::new(ErrorCode::Full, "no room for now"));
+            }
+        }
+        Ok(self.ticket.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    fn sync(&self, _: u64) -> Result<u64> {
+        Ok(self.ticket.load(Ordering::SeqCst))
     }
 
     fn read(&self, _: &Read, _: &mut dyn FnMut(Record) -> bool) -> Result<()> {
@@ -151,7 +200,7 @@ fn subscribe() -> Subscribe {
 }
 
 /// A transport with one link, whose peer says `x`. What is written to it goes out when it is flushed, and only by the
-/// second flush.
+/// third flush.
 pub struct Corked;
 
 /// What has gone out.
@@ -163,7 +212,7 @@ struct OneLink(bool);
 #[derive(Default)]
 struct CorkedLink {
     was_read: bool,
-    was_flushed: bool,
+    flushes: u32,
     buffer: Vec<u8>,
 }
 
@@ -212,7 +261,8 @@ impl Link for CorkedLink {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if !std::mem::replace(&mut self.was_flushed, true) {
+        self.flushes += 1;
+        if self.flushes < 3 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -456,3 +456,17 @@ fn metrics_tell_what_is_in_the_engine_and_in_the_store() {
     families.dedup();
     assert_eq!(families.len(), count, "a family is told twice: {text}");
 }
+
+#[test]
+fn a_producer_alone_goes_on_when_a_full_store_has_room_again_though_nobody_else_does_anything() {
+    let config =
+        "listeners = [{ uri = \"tcp://127.0.0.1:0\" }]\nstore.kind = \"cramped\"\n[stores.cramped]\n";
+    let broker = serve(Config::from_toml(config).unwrap(), registry()).unwrap_or_else(|e| panic!("{e}"));
+    let mut producer = Client::logged_in(&broker);
+    // One by one, so that the session soon commits on its own thread, where the store refuses.
+    for n in 0..20 {
+        producer.send(&format!("SEND\ndestination:/queue/q\npersistent:true\nreceipt:{n}\n\n{n}\0"));
+        producer.receipt(&n.to_string());
+    }
+    assert_eq!(broker.shutdown(PATIENCE), None);
+}
