@@ -18,12 +18,16 @@ use std::time::{Duration, Instant};
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
 pub struct TestArguments {
-    /// Run the long forms: more seeds for the simulator, more rounds of `kill -9`
+    /// Run the long forms: fresh seeds for the simulator, for SABIR_SIMULATE_SECONDS (default 1,800), and more rounds
+    /// of `kill -9`
     #[arg(long)]
     full: bool,
     /// Run only the tests whose name contains this, and none of the checks
     filter: Option<String>,
 }
+
+/// For how many seconds the simulator tries fresh seeds. Without, it plays the same worlds every time.
+const SIMULATE: &str = "SABIR_SIMULATE_SECONDS";
 
 /// Environment of every test.
 struct Environment {
@@ -37,6 +41,9 @@ impl Environment {
         command.env("SABIR_TEST_BIN", &self.built.program).env("SABIR_TEST_PLUGIN_DIR", &self.built.plugins);
         if self.full {
             command.env("SABIR_FULL", "1");
+            if std::env::var_os(SIMULATE).is_none() {
+                command.env(SIMULATE, "1800");
+            }
         }
     }
 }
