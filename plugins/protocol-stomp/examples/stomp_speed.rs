@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How long a session takes per frame, without broker, link and plugin boundary.
 //!
-//! `cargo run --release -p sabir-protocol-stomp --example throughput`
+//! `cargo run --release -p sabir-protocol-stomp --example stomp_speed`
 
 use bytes::Bytes;
 use sabir_model::Delivery;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the engine itself costs per message: no socket, no protocol, no store.
 //!
-//! `cargo run --release -p sabir-engine --example throughput`
+//! `cargo run --release -p sabir-engine --example engine_speed`
 
 use bytes::Bytes;
 use sabir_engine::{Client, CommitNeed, Config, Engine, Input, Outputs};

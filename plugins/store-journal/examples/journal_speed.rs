@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a journal does on a real directory, beside what the disk does by itself.
 //!
-//! `cargo run --release -p sabir-store-journal --example throughput -- DIRECTORY`
+//! `cargo run --release -p sabir-store-journal --example journal_speed -- DIRECTORY`
 
 use bytes::Bytes;
 use sabir_model::store::{Batch, Level, Op, Read, Want};
