@@ -299,9 +299,10 @@ impl Engine {
                 let temporary = temporary.map(|seq| (log | TEMPORARY, seq));
                 if let Some(destinations) = delayed {
                     let body = Body::Stored { durable, temporary };
-                    // Where it goes was checked when it was published; a queue that has gone since is made again.
-                    let _ = self.delay_body(host, &destinations, &facts, body);
-                    return;
+                    if self.delay_body(host, &destinations, &facts, body).is_ok() {
+                        return;
+                    }
+                    // It was allowed when it was published, and is not any more: early is better than never.
                 }
                 for to in routes {
                     self.link_spilled(to, &facts, durable, temporary);

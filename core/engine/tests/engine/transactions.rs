@@ -190,3 +190,22 @@ fn a_window_of_one_can_consume_many_messages_in_one_transaction() {
     broker.transact(1, 5, Transact::Commit);
     assert_eq!(broker.engine.stats().messages, 0);
 }
+
+#[test]
+fn a_delayed_message_of_a_large_transaction_is_not_lost_when_the_bound_on_delays_is_reached_meanwhile() {
+    let limits = Limits { transaction_spill_bytes: 1, max_delayed: 1, ..Limits::default() };
+    let mut broker = Broker::with(Config { limits, ..Config::default() });
+    broker.open(1);
+    broker.produce(1, 1, &["queue://A"]);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://A"], 10);
+    let deliver_at_ms = broker.now.unix_ms + 60_000;
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    let within = Draft { deliver_at_ms, ..draft("within") };
+    broker.done(1, 1, 5, Verb::Publish(within.message()));
+    broker.publish(1, 1, Draft { deliver_at_ms, ..draft("takes the only place") });
+    broker.commit();
+    assert_eq!(broker.transact(1, 5, Transact::Commit), Reaction::Done);
+    let texts: Vec<String> = broker.got(2).into_iter().map(|got| got.text).collect();
+    assert_eq!(texts, ["within"]);
+}
