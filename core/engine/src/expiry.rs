@@ -8,14 +8,12 @@ use crate::dead_letter::Cause;
 use crate::engine::Engine;
 use crate::output::Outputs;
 use crate::queue::Queue;
-use crate::queue::entry::{Entry, Place, boxed};
-use crate::queue::paging::merge;
+use crate::queue::entry::{Entry, boxed};
+use crate::queue::paging::{Page, merge};
 use crate::queue::view::PLAIN;
 use crate::reads::{Answered, Purpose};
 use crate::slab::Key;
 use sabir_model::Head;
-use sabir_model::message::FIXED_HEAD_BYTES;
-use sabir_model::store::{Read, TEMPORARY, Want};
 
 impl Engine {
     /// Begins a sweep, if its time has come.
@@ -109,23 +107,21 @@ impl Engine {
             lane.earliest_expiry_ms = lane.earliest_expiry_ms.min(memory_earliest.unwrap_or(i64::MAX));
             return;
         };
-        lane.sweep_reading = true;
-        let temporary = lane.temporary_count > 0 && from <= lane.temporary_last;
-        let log = if queue.traits.durable { lane.log } else { lane.log | TEMPORARY };
-        // A lane with both kinds is swept in its temporary part by the dispatch alone.
-        if !queue.traits.durable && !temporary {
-            lane.sweep_reading = false;
-            return;
-        }
-        let read = Read {
-            log,
+        // A durable queue has its persistent messages in one log, and what of the others found no room in memory in
+        // another: the page covers both.
+        let page = Page {
+            log: lane.log,
             from,
             last: lane.committed - 1,
-            max_records: self.config.limits.sweep_records,
-            max_bytes: 0,
-            want: Want::Head { len: FIXED_HEAD_BYTES as u64 },
+            durable: queue.traits.durable,
+            temporary: lane.temporary_count > 0 && from <= lane.temporary_last,
         };
-        self.reads.single(read, Purpose::Sweep { queue: key, priority }, out);
+        if !page.durable && !page.temporary {
+            return;
+        }
+        lane.sweep_reading = true;
+        let max_records = self.config.limits.sweep_records;
+        self.reads.heads(page, Purpose::Sweep { queue: key, priority }, max_records, out);
     }
 
     /// Heads have come.
@@ -133,15 +129,12 @@ impl Engine {
         let now_ms = self.now.unix_ms;
         let Some(queue) = self.queues.get_mut(key) else { return };
         let Some(at) = queue.find_lane(priority) else { return };
-        let page = answered.page;
-        let merged = merge(&page, answered.parts);
-        let nothing = merged.records.is_empty();
-        let place = if page.durable { Place::Durable } else { Place::Temporary };
+        let merged = merge(&answered.page, answered.parts);
         let lane = &mut queue.lanes[at];
         lane.sweep_reading = false;
-        lane.sweep_next = if nothing { page.last + 1 } else { merged.complete_below };
+        lane.sweep_next = merged.complete_below;
         let mut expired = Vec::new();
-        for (_, record) in merged.records {
+        for (place, record) in merged.records {
             let Some(expiration_ms) = expiration_of(&record.data) else { continue };
             if expiration_ms == 0 || !record.label.is_empty() {
                 continue;

@@ -9,7 +9,8 @@ use crate::queue::entry::Place;
 use crate::queue::paging::Page;
 use crate::slab::Key;
 use crate::subscription::Subscription;
-use sabir_model::store::{LogId, Read, Record, TEMPORARY};
+use sabir_model::message::FIXED_HEAD_BYTES;
+use sabir_model::store::{LogId, Read, Record, TEMPORARY, Want};
 use std::collections::BTreeMap;
 
 /// Why something is read.
@@ -67,7 +68,14 @@ pub(crate) struct Reads {
 impl Reads {
     /// Asks for a page. Answers the number under which it is under way.
     pub fn page(&mut self, page: Page, purpose: Purpose, limits: &Limits, out: &mut Outputs) -> ReadId {
-        let reads: Vec<Read> = page.reads(limits).collect();
+        let reads = page.reads(limits.page_records, limits.page_bytes, Want::All).collect();
+        self.start(page, purpose, reads, out)
+    }
+
+    /// Asks for the fixed heads of a page's messages.
+    pub fn heads(&mut self, page: Page, purpose: Purpose, max_records: u64, out: &mut Outputs) -> ReadId {
+        let want = Want::Head { len: FIXED_HEAD_BYTES as u64 };
+        let reads = page.reads(max_records, 0, want).collect();
         self.start(page, purpose, reads, out)
     }
 

@@ -7,7 +7,6 @@
 use super::entry::{Entry, Place, boxed};
 use super::view::PLAIN;
 use super::{Memory, Queue};
-use crate::config::Limits;
 use crate::reads::Part;
 use sabir_model::message::Message;
 use sabir_model::store::{LogId, Read, Record, TEMPORARY, Want};
@@ -24,18 +23,10 @@ pub(crate) struct Page {
 
 impl Page {
     /// The reads that it takes.
-    pub fn reads(&self, limits: &Limits) -> impl Iterator<Item = Read> + use<> {
+    pub fn reads(&self, max_records: u64, max_bytes: u64, want: Want) -> impl Iterator<Item = Read> + use<> {
         let Page { log, from, last, durable, temporary } = *self;
-        let (max_records, max_bytes) = (limits.page_records, limits.page_bytes);
         let logs = [durable.then_some(log), temporary.then_some(log | TEMPORARY)];
-        logs.into_iter().flatten().map(move |log| Read {
-            log,
-            from,
-            last,
-            max_records,
-            max_bytes,
-            want: Want::All,
-        })
+        logs.into_iter().flatten().map(move |log| Read { log, from, last, max_records, max_bytes, want })
     }
 }
 

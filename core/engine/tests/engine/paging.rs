@@ -186,3 +186,22 @@ fn a_damaged_record_is_passed_over_alone_and_counted() {
     assert!(stats.damaged > 0);
     assert_eq!(stats.messages, 1);
 }
+
+#[test]
+fn a_sweep_finds_expired_messages_in_the_overflow_of_a_durable_queue_too() {
+    for persistent in [|n: usize| n % 3 == 0, |_| false] {
+        let mut broker = broker();
+        let expiration_ms = broker.now.unix_ms + 5_000;
+        for n in 0..1_000 {
+            let expires = if n % 10 == 9 { expiration_ms } else { 0 };
+            let text = format!("message {n:06}");
+            broker.publish(1, 1, Draft { persistent: persistent(n), expiration_ms: expires, ..draft(&text) });
+        }
+        assert!(broker.store.temporary_entries() > 500, "most of it found no room in memory");
+        broker.pass(120_000);
+        assert_eq!(broker.engine.stats().expired, 100);
+        broker.commit();
+        let kept = texts(1_000).into_iter().enumerate().filter(|(n, _)| n % 10 != 9);
+        assert_eq!(drain(&mut broker, 2), kept.map(|(_, text)| text).collect::<Vec<_>>());
+    }
+}
