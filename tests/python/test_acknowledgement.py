@@ -195,6 +195,27 @@ def test_durable_as_rabbitmq_spells_it_needs_no_client_id(connect, name):
     client.nothing()
 
 
+@pytest.mark.sabir_only
+def test_durable_as_rabbitmq_spells_it_is_shared_by_id_and_destination(connect, name):
+    durable = {"durable": "true", "auto-delete": "false", "activemq.prefetchSize": "1"}
+    one, two, other, passing = connect(), connect(), connect(), connect()
+    one.subscribe(f"/topic/{name}", "1", ack="client-individual", headers=durable)
+    two.subscribe(f"/topic/{name}", "1", ack="client-individual", headers=durable)
+    other.subscribe(f"/topic/{name}.other", "1", headers=durable)
+    passing.subscribe(f"/topic/{name}", "1", headers={"durable": "false", "auto-delete": "true"})
+    sender = connect()
+    for body in ("a", "b"):
+        sender.send(f"/topic/{name}", body, headers={"persistent": "true"})
+    sender.send(f"/topic/{name}.other", "c")
+    assert sorted([one.message().body, two.message().body]) == ["a", "b"]
+    assert passing.bodies(2) == ["a", "b"]
+    assert other.message().body == "c"
+    for client in (one, two, other, passing):
+        client.nothing(0.1)
+    for client in (one, other):
+        client.unsubscribe("1", headers=durable)
+
+
 def test_after_unsubscribe_nothing_comes(connect, name):
     client = connect()
     client.subscribe(f"/queue/{name}")

@@ -12,7 +12,7 @@ pub struct HeartBeat {
 
 /// A header `heart-beat` that is not two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the header heart-beat must be two numbers of milliseconds, as 10000,10000")]
+#[error("two numbers of milliseconds, as 10000,10000")]
 pub struct HeartBeatError;
 
 impl HeartBeat {

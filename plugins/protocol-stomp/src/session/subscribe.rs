@@ -253,7 +253,8 @@ impl Core {
         })
     }
 
-    /// ActiveMQ names durable subscriptions in a header, RabbitMQ by the subscription's id.
+    /// ActiveMQ names durable subscriptions in a header, RabbitMQ by the subscription's id. Without client id that is
+    /// the name together with the destination, as in RabbitMQ: ids as `1` are many clients' first.
     fn read_durable(
         &self,
         head: &Head<'_>,
@@ -275,7 +276,8 @@ impl Core {
             return Ok(None);
         }
         let name = name.ok_or_else(|| Problem::missing(head.command, HeaderName::Id))?;
-        Ok(Some(Durable { name: name.to_owned(), shared: !self.has_client_id }))
+        let name = if self.has_client_id { name.to_owned() } else { format!("{name} {}", text_of(resolved)) };
+        Ok(Some(Durable { name, shared: !self.has_client_id }))
     }
 
     fn read_prefetch(&self, head: &Head<'_>) -> Result<u64, Problem> {

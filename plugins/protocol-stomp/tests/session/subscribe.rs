@@ -68,10 +68,15 @@ fn durable_subscriptions_have_a_name_of_a_client_id() {
 }
 
 #[test]
-fn rabbitmqs_durable_names_the_subscription_by_its_id() {
+fn rabbitmqs_durable_names_the_subscription_by_its_id_and_destination() {
     let subscribe = subscribed("", "destination:/topic/t\ndurable:true\nauto-delete:false\n");
     assert!(subscribe.durable && subscribe.shared && !subscribe.auto_delete);
-    assert_eq!(subscribe.name.as_deref(), Some("s"));
+    assert_eq!(subscribe.name.as_deref(), Some("s topic://t"));
+    let other = subscribed("", "destination:/topic/u\ndurable:true\n");
+    assert_eq!(other.name.as_deref(), Some("s topic://u"));
+    let owned = subscribed("client-id:desk\n", "destination:/topic/t\ndurable:true\n");
+    assert!(owned.durable && !owned.shared);
+    assert_eq!(owned.name.as_deref(), Some("s"));
     assert!(!subscribed("", "destination:/queue/q\ndurable:true\n").durable);
 }
 
