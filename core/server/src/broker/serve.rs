@@ -23,9 +23,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
-/// Passwords that are checked at the same time; each check takes 19 MiB.
-const MAX_PASSWORD_CHECKS: usize = 2;
-
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -151,7 +148,7 @@ pub fn serve_with(
         committer: committer.clone(),
         solo: Arc::new(Solo::new(config.store.solo_commits)),
         limits: config.limits.clone(),
-        stack: shared(policy, metrics.clone(), extensions),
+        stack: shared(policy, config.security.password_checks, metrics.clone(), extensions),
         connections: connections.clone(),
         names: Arc::new(ConnectionNames::new().map_err(system("asking for random bytes"))?),
     })));
@@ -205,8 +202,14 @@ fn recover(config: &Config, store: &Store, clock: Clock) -> Result<Engine, Serve
     Engine::recover(config.engine.clone(), clock.now(), logs, keys).map_err(|error| failed(error.to_string()))
 }
 
-fn shared(policy: Policy, metrics: Arc<Metrics>, extensions: Vec<Extension>) -> Shared {
-    let permits = Arc::new(tokio::sync::Semaphore::new(MAX_PASSWORD_CHECKS));
+/// What all sessions share. `password_checks`: how many passwords are checked at the same time.
+fn shared(
+    policy: Policy,
+    password_checks: usize,
+    metrics: Arc<Metrics>,
+    extensions: Vec<Extension>,
+) -> Shared {
+    let permits = Arc::new(tokio::sync::Semaphore::new(password_checks));
     let blocking = move |work: Box<dyn FnOnce() + Send>| {
         let permits = permits.clone();
         // Runs on the reactor of the link that asks; the work itself does not.

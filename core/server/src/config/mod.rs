@@ -135,6 +135,7 @@ impl Config {
             ("listeners", same_listeners(&self.listeners, &new.listeners)),
             ("protocols", self.protocols == new.protocols),
             ("transports", self.transports == new.transports),
+            ("security.password_checks", self.security.password_checks == new.security.password_checks),
             ("store", self.store == new.store),
             ("stores", self.stores == new.stores),
         ];

@@ -4,7 +4,7 @@
 use super::reader::{Errors, Reader};
 use super::sections::{ANYBODY, Substitutions};
 use sabir_stack::Limits as StackLimits;
-use sabir_stack::policy::{Authentication, FileError, Operation, Policy, Rule, Rules, Users};
+use sabir_stack::policy::{Authentication, FileError, Operation, Policy, Remember, Rule, Rules, Users};
 use std::path::PathBuf;
 
 /// Whether clients must log in.
@@ -29,6 +29,10 @@ pub struct Security {
     pub allow_anonymous: bool,
     /// Listening beyond this machine without users was asked for in words.
     pub allow_unauthenticated_remote: bool,
+    /// How long passwords that were right are remembered, and of how many users.
+    pub remember: Remember,
+    /// Passwords that are checked at the same time.
+    pub password_checks: usize,
     /// Who may do what.
     pub rules: Rules,
     /// Bounds that the stack keeps.
@@ -38,16 +42,19 @@ pub struct Security {
 impl Security {
     /// Reads the users and puts the policy together.
     pub fn policy(&self) -> Result<Policy, FileError> {
-        let off = || Policy::new(Authentication::Off, self.rules.clone(), self.limits.clone());
+        let policy = |authentication| {
+            Policy::new(authentication, self.rules.clone(), self.limits.clone()).with_remember(self.remember)
+        };
         if self.authentication == AuthenticationMode::Off {
-            return Ok(off());
+            return Ok(policy(Authentication::Off));
         }
         match Users::load(&self.users_file) {
             Ok(users) => {
-                let authentication = Authentication::Users { users, anonymous: self.allow_anonymous };
-                Ok(Policy::new(authentication, self.rules.clone(), self.limits.clone()))
+                Ok(policy(Authentication::Users { users, anonymous: self.allow_anonymous }))
             }
-            Err(error) if error.is_missing() && self.authentication == AuthenticationMode::Auto => Ok(off()),
+            Err(error) if error.is_missing() && self.authentication == AuthenticationMode::Auto => {
+                Ok(policy(Authentication::Off))
+            }
             Err(error) => Err(error),
         }
     }
@@ -69,6 +76,11 @@ pub fn security(reader: &Reader<'_>, names: &Substitutions, rules: Rules, limits
         users_file: PathBuf::from(names.apply(&reader.text("users_file"))),
         allow_anonymous: reader.boolean("allow_anonymous"),
         allow_unauthenticated_remote: words == ANYBODY,
+        remember: Remember {
+            lifetime_ms: reader.integer("remember_logins_ms", 0..=24 * 3600 * 1000),
+            max_users: reader.integer("max_remembered_logins", 0..=10_000_000) as usize,
+        },
+        password_checks: reader.integer("password_checks", 1..=256) as usize,
         rules,
         limits,
     }

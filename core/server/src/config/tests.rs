@@ -94,7 +94,7 @@ fn tables_are_merged_and_arrays_replaced() {
                 [[listeners]]\nuri = \"tcp://[::1]:0\"";
     let config = load(text, &[]).unwrap();
     assert_eq!(config.limits.max_connections, 7);
-    assert_eq!(config.limits.handshake_timeout_ms, 2000);
+    assert_eq!(config.limits.handshake_timeout_ms, 1800);
     assert_eq!(config.listeners.len(), 2);
     assert_eq!(config.listeners[1].protocols, ["auto"]);
 }

@@ -53,6 +53,8 @@ pub(super) struct Requests {
     /// What the last batch left; `None` while a log-in is being checked.
     pub last: Option<Admissions>,
     pub login: Option<Admission>,
+    /// Since when.
+    pub login_since_ms: u64,
     /// What was asked for while a log-in was being checked.
     pub waiting: Vec<Request>,
     /// Brings refusals and the engine's answers into the order in which was asked.
@@ -166,6 +168,7 @@ impl Speaker {
                 stack: parts.stack,
                 last: Some(first),
                 login: None,
+                login_since_ms: 0,
                 waiting: requests,
                 order: Order::default(),
             },
@@ -204,11 +207,16 @@ impl Speaker {
         {
             return Poll::Ready(ended);
         }
-        let deadline = [self.session.deadline(), self.handshake_until_ms, self.stalled_until_ms()];
+        let deadline = [self.session.deadline(), self.handshake_deadline_ms(), self.stalled_until_ms()];
         self.timer.set(self.context.room.clock(), deadline.into_iter().flatten().min(), cx);
         self.taken.trim();
         self.requests.order.trim();
         Poll::Pending
+    }
+
+    /// When the log-in takes too long. While its password waits to be checked, that is the broker's time and not the peer's.
+    fn handshake_deadline_ms(&self) -> Option<u64> {
+        self.handshake_until_ms.filter(|_| self.requests.login.is_none())
     }
 
     fn stalled_until_ms(&self) -> Option<u64> {
@@ -247,7 +255,7 @@ impl Speaker {
         if passed(self.stalled_until_ms()) {
             return Err(Ended::Failed("the peer takes nothing (limits.write_stall_timeout_ms)".to_owned()));
         }
-        if passed(self.handshake_until_ms) {
+        if passed(self.handshake_deadline_ms()) {
             self.handshake_until_ms = None;
             self.end(turn, "the log-in took too long (limits.handshake_timeout_ms)")?;
         } else if passed(self.session.deadline()) {
@@ -344,6 +352,8 @@ impl Speaker {
         let Some(login) = &mut self.requests.login else { return Ok(false) };
         let Poll::Ready(Ok(admissions)) = Pin::new(login).poll(turn.cx) else { return Ok(false) };
         self.requests.login = None;
+        let waited_ms = turn.now.monotonic_ms.saturating_sub(self.requests.login_since_ms);
+        self.handshake_until_ms = self.handshake_until_ms.map(|until_ms| until_ms.saturating_add(waited_ms));
         self.admitted(admissions);
         Ok(true)
     }
@@ -377,7 +387,10 @@ impl Speaker {
         let mut admission = self.requests.stack.call(batch);
         match Pin::new(&mut admission).poll(turn.cx) {
             Poll::Ready(Ok(admissions)) => self.admitted(admissions),
-            Poll::Pending => self.requests.login = Some(admission),
+            Poll::Pending => {
+                self.requests.login = Some(admission);
+                self.requests.login_since_ms = turn.now.monotonic_ms;
+            }
         }
         self.requests.order.swap_memory(&mut turn.scratch.places);
         true

@@ -4,7 +4,7 @@
 use super::Blocking;
 use super::verdict::verdict;
 use crate::batch::{Admission, Admissions, Batch, Login, Outbound, Outgoing, Stack, fatal};
-use crate::policy::{Authentication, Policy, PolicyView, Principal, SharedPolicy, verify};
+use crate::policy::{Authentication, Policy, PolicyView, Principal, SharedPolicy};
 use sabir_model::verb::{Connect, Reason, Refusal, Verb};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -80,24 +80,28 @@ impl<S: Stack> Authenticate<S> {
                 return Admission::ready(refuse(batch, refusal));
             }
         };
-        let user = users.get(&name);
-        let hash = user.map(|user| user.hash.clone());
-        let principal = user.map(|user| Arc::new(Principal::of(&name, user)));
+        let principal = users.get(&name).map(|user| Arc::new(Principal::of(&name, user)));
         let (max_failures, max_sessions) = (limits.max_login_attempts, limits.max_sessions_per_user);
+        let now_ms = batch.now.monotonic_ms;
+        let attempt = self.shared.attempt(&policy, &name, password);
+        if let (true, Some(principal)) = (attempt.is_known(now_ms), &principal) {
+            return match take_place(&self.shared, &mut batch, &name, max_sessions) {
+                Ok(()) => self.enter(batch, principal.clone(), connect.client_id),
+                Err(refusal) => Admission::ready(refuse(batch, refusal)),
+            };
+        }
         let shared = self.shared.clone();
         let (judge, verdict) = verdict();
-        self.blocking.run(Box::new(move || judge.answer(verify(&password, hash.as_deref()))));
+        self.blocking.run(Box::new(move || judge.answer(attempt.check(now_ms))));
         Admission::pending(async move {
             let refusal = match (verdict.await, principal) {
-                (Some(true), Some(principal)) => {
-                    batch.session.slot = shared.take_slot(&name, max_sessions);
-                    if batch.session.slot.is_some() {
+                (Some(true), Some(principal)) => match take_place(&shared, &mut batch, &name, max_sessions) {
+                    Ok(()) => {
                         batch.session.login = Login::Verified(principal);
                         return batch.admit();
                     }
-                    let text = format!("limits.max_sessions_per_user ({max_sessions}) is reached");
-                    fatal(Reason::Limit, text)
-                }
+                    Err(refusal) => refusal,
+                },
                 (Some(_), _) => failed(&mut batch, max_failures),
                 (None, _) => fatal(Reason::Unauthenticated, "the password could not be checked; try again"),
             };
@@ -110,6 +114,15 @@ impl<S: Stack> Authenticate<S> {
         batch.session.login = Login::Done(principal);
         batch.session.client_id = client_id;
         self.inner.call(batch)
+    }
+}
+
+/// Takes one of the places that the user has for sessions.
+fn take_place(shared: &SharedPolicy, batch: &mut Batch, name: &str, max: u32) -> Result<(), Refusal> {
+    batch.session.slot = shared.take_slot(name, max);
+    match batch.session.slot {
+        Some(_) => Ok(()),
+        None => Err(fatal(Reason::Limit, format!("limits.max_sessions_per_user ({max}) is reached"))),
     }
 }
 

@@ -3,17 +3,20 @@
 
 mod file;
 mod password;
+mod remembered;
 mod rules;
 mod users;
 
 pub use file::{FileError, remove_user, set_user};
-pub(crate) use password::verify;
 pub use password::{PasswordError, hash_password};
+pub use remembered::Remember;
 pub use rules::{ANYBODY, Operation, Rule, RuleError, Rules};
 pub use users::{User, Users, UsersError};
 
 use crate::limits::Limits;
 use arc_swap::{ArcSwap, Cache};
+use password::verify;
+use remembered::{Fingerprint, Remembered};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,6 +31,8 @@ pub struct Policy {
     pub limits: Limits,
     /// The virtual host of sessions that name none, for rules that name one.
     pub default_virtual_host: String,
+    /// How long passwords that were right are remembered.
+    pub remember: Remember,
     generation: u64,
 }
 
@@ -55,6 +60,11 @@ impl Policy {
     /// The same, where sessions that name no virtual host are in this one.
     pub fn with_default_virtual_host(self, name: &str) -> Self {
         Policy { default_virtual_host: name.to_owned(), ..self }
+    }
+
+    /// The same, where right passwords are remembered for so long.
+    pub fn with_remember(self, remember: Remember) -> Self {
+        Policy { remember, ..self }
     }
 
     /// Grows with each replacement, so that what was decided under an older policy can be told.
@@ -102,6 +112,7 @@ pub struct SharedPolicy {
     current: Arc<ArcSwap<Policy>>,
     /// Sessions of each user. A user without sessions is not in it.
     sessions: Arc<Mutex<HashMap<String, u32>>>,
+    remembered: Remembered,
 }
 
 /// A session's view of the policy in force: looking costs one comparison while nothing has changed.
@@ -111,18 +122,33 @@ impl SharedPolicy {
     /// Puts a policy in force.
     pub fn new(policy: Policy) -> Self {
         let policy = Policy { generation: 1, ..policy };
-        SharedPolicy { current: Arc::new(ArcSwap::from_pointee(policy)), sessions: Arc::default() }
+        let current = Arc::new(ArcSwap::from_pointee(policy));
+        SharedPolicy { current, sessions: Arc::default(), remembered: Remembered::new() }
     }
 
     /// Puts another policy in force, for sessions that stand too: what each may do is decided anew, and who is no user
     /// any more is thrown out.
     pub fn replace(&self, policy: Policy) {
         self.current.rcu(|old| Policy { generation: old.generation + 1, ..policy.clone() });
+        // None of it would be believed any more.
+        self.remembered.clear();
     }
 
     /// The policy in force.
     pub fn current(&self) -> Arc<Policy> {
         self.current.load_full()
+    }
+
+    /// A password that somebody gives under a policy, to be looked up and checked.
+    pub(crate) fn attempt(self: &Arc<Self>, policy: &Policy, name: &str, password: Vec<u8>) -> Attempt {
+        let hash = match &policy.authentication {
+            Authentication::Users { users, .. } => users.get(name).map(|user| user.hash.clone()),
+            Authentication::Off => None,
+        };
+        let remembered = &self.remembered;
+        let fingerprint = remembered.fingerprint(policy.generation, name, hash.as_deref(), &password);
+        let (shared, name, remember) = (self.clone(), name.to_owned(), policy.remember);
+        Attempt { shared, name, password, hash, fingerprint, remember }
     }
 
     pub(crate) fn view(&self) -> PolicyView {
@@ -157,5 +183,37 @@ impl Drop for UserSlot {
                 sessions.remove(&self.user);
             }
         }
+    }
+}
+
+/// A password that somebody gives.
+pub(crate) struct Attempt {
+    shared: Arc<SharedPolicy>,
+    name: String,
+    password: Vec<u8>,
+    /// `None`: there is no such user.
+    hash: Option<String>,
+    fingerprint: Option<Fingerprint>,
+    remember: Remember,
+}
+
+impl Attempt {
+    /// Whether it was found right a short while ago. This is cheap.
+    pub(crate) fn is_known(&self, now_ms: u64) -> bool {
+        let known = |print| self.shared.remembered.knows(&self.name, print, now_ms);
+        self.hash.is_some() && self.fingerprint.as_ref().is_some_and(known)
+    }
+
+    /// Whether it is right: expensive, on a thread that may block. `now_ms` is when it was given, and may be long ago: what
+    /// was given at the same time by others of the same name was checked meanwhile, so that is looked at first.
+    pub(crate) fn check(self, now_ms: u64) -> bool {
+        if self.is_known(now_ms) {
+            return true;
+        }
+        let right = verify(&self.password, self.hash.as_deref());
+        if let (true, Some(fingerprint)) = (right, self.fingerprint) {
+            self.shared.remembered.remember(&self.name, fingerprint, now_ms, self.remember);
+        }
+        right
     }
 }

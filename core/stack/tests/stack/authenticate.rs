@@ -4,9 +4,10 @@
 use crate::support::*;
 use sabir_model::verb::{Reason, Verb};
 use sabir_model::{Now, SessionId};
-use sabir_stack::policy::{Rules, hash_password};
+use sabir_stack::policy::{Remember, Rules, hash_password};
 use sabir_stack::verb_kind::VerbKind;
 use sabir_stack::{Authentication, Batch, Limits, Policy, Session};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 fn broker() -> Broker {
@@ -150,6 +151,92 @@ fn while_a_password_is_checked_nothing_passes_and_a_check_that_never_runs_is_a_r
         assert_eq!(admissions.remaining.len(), if run { 2 } else { 0 });
         assert_eq!(admissions.session.is_over(), !run);
         assert!(admissions.session.principal().is_none());
+    }
+}
+
+/// A broker that counts how often a password is checked in full.
+fn counting() -> (Broker, Arc<AtomicUsize>) {
+    let (mut broker, checks) = (broker(), Arc::new(AtomicUsize::new(0)));
+    let counter = checks.clone();
+    broker.shared.blocking = Arc::new(move |work: Box<dyn FnOnce() + Send>| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        work();
+    });
+    (broker, checks)
+}
+
+#[test]
+fn a_right_password_is_checked_once_and_then_remembered_and_a_wrong_one_is_checked_each_time() {
+    let (broker, checks) = counting();
+    for _ in 0..5 {
+        assert_eq!(broker.client().ask(log_in("ann")), []);
+    }
+    assert_eq!(checks.load(Ordering::Relaxed), 1);
+    broker.logged_in("bob");
+    assert_eq!(checks.load(Ordering::Relaxed), 2);
+    for wrong in ["wrong", "bob", "nn", "nnaa"] {
+        assert_eq!(
+            broker.client().ask(connect(Some("ann"), Some(wrong))),
+            [(1, Reason::Unauthenticated, false)]
+        );
+    }
+    assert_eq!(checks.load(Ordering::Relaxed), 6);
+    for _ in 0..2 {
+        broker.client().ask(connect(Some("eve"), Some("eve")));
+    }
+    assert_eq!(checks.load(Ordering::Relaxed), 8);
+}
+
+#[test]
+fn a_remembered_password_is_forgotten_with_the_policy_and_after_its_time() {
+    let (broker, checks) = counting();
+    broker.logged_in("ann");
+    let again = users(&[("ann", &[])]);
+    broker.shared.policy.replace(Policy::new(again, Rules::default(), Limits::default()));
+    broker.logged_in("ann");
+    assert_eq!(checks.load(Ordering::Relaxed), 2);
+    let mut changed = sabir_stack::policy::Users::new();
+    changed.add("ann", &quick_hash("new"), Vec::new()).unwrap();
+    let authentication = Authentication::Users { users: changed, anonymous: false };
+    let never = Remember { lifetime_ms: 0, ..Remember::default() };
+    let policy = Policy::new(authentication, Rules::default(), Limits::default()).with_remember(never);
+    broker.shared.policy.replace(policy);
+    assert_eq!(broker.client().ask(log_in("ann")), [(1, Reason::Unauthenticated, false)]);
+    for _ in 0..2 {
+        assert_eq!(broker.client().ask(connect(Some("ann"), Some("new"))), []);
+    }
+    assert_eq!(checks.load(Ordering::Relaxed), 5);
+}
+
+#[test]
+fn those_who_waited_for_the_same_password_do_not_each_have_it_checked() {
+    let mut users = sabir_stack::policy::Users::new();
+    users.add("ann", &hash_password(b"secret").unwrap(), Vec::new()).unwrap();
+    let authentication = Authentication::Users { users, anonymous: false };
+    let mut broker = Broker::new(Policy::new(authentication, Rules::default(), Limits::default()));
+    type Work = Box<dyn FnOnce() + Send>;
+    let queue: Arc<Mutex<Vec<Work>>> = Arc::default();
+    let waiting = queue.clone();
+    broker.shared.blocking = Arc::new(move |work: Work| waiting.lock().unwrap().push(work));
+    let mut clients: Vec<_> = (0..1000).map(|_| broker.client()).collect();
+    let mut futures: Vec<_> = clients
+        .iter_mut()
+        .map(|client| {
+            let mut batch = Batch::first(Now::default(), Session::new(SessionId(1), "c"));
+            batch.requests.push(request(1, 0, connect(Some("ann"), Some("secret"))));
+            client.stack.call(batch)
+        })
+        .collect();
+    let mut work = queue.lock().unwrap().split_off(0).into_iter();
+    let began = std::time::Instant::now();
+    work.next().unwrap()();
+    let one = began.elapsed();
+    let began = std::time::Instant::now();
+    work.for_each(|work| work());
+    assert!(began.elapsed() < one * 100, "{:?} for 999, {one:?} for one", began.elapsed());
+    for future in &mut futures {
+        let Ok(admissions) = now_or_never(future).unwrap();
+        assert!(admissions.replies.is_empty());
     }
 }
 
