@@ -44,6 +44,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    workspace::create_for_owner_alone();
     let result = match Arguments::parse().task {
         Task::Run(arguments) => run::run(arguments),
         Task::Test(arguments) => test::test(&arguments),

@@ -2,7 +2,10 @@
 //! Where things lie: the repository, its files, its crates, what cargo has built.
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use serde::Deserialize;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -195,6 +198,7 @@ pub fn gather(metadata: &Metadata, profile: Profile) -> Result<Built> {
     let output = metadata.target_directory.join(profile.folder());
     let plugins = output.join("plugins");
     std::fs::create_dir_all(&plugins).with_context(|| format!("cannot make {}", plugins.display()))?;
+    keep_others_out(&plugins)?;
     let mut wanted = Vec::new();
     for (_, name) in metadata.plugin_libraries() {
         let file = format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
@@ -210,9 +214,77 @@ pub fn gather(metadata: &Metadata, profile: Profile) -> Result<Built> {
     Ok(Built { program: output.join("sabir"), plugins })
 }
 
+/// Makes sure that whatever this process and its children create can be changed by its owner alone: the broker loads
+/// nothing else, and where people have a group of their own the usual umask is 002.
+pub fn create_for_owner_alone() {
+    let others = Mode::WGRP | Mode::WOTH;
+    // The mask is told only by setting another.
+    let before = umask(others);
+    umask(before | others);
+}
+
+/// Takes from everybody but the owner the right to change a file or folder that was made under a wider umask.
+fn keep_others_out(path: &Path) -> Result<()> {
+    let cannot = || format!("cannot look after the permissions of {}", path.display());
+    let mut permissions = std::fs::metadata(path).with_context(cannot)?.permissions();
+    if permissions.mode() & 0o022 != 0 {
+        permissions.set_mode(permissions.mode() & !0o022);
+        std::fs::set_permissions(path, permissions).with_context(cannot)?;
+    }
+    Ok(())
+}
+
 /// Puts a copy of `from` at `to` in one step, so that a broker that has the old file mapped keeps the old file.
 fn replace(from: &Path, to: &Path) -> Result<()> {
     let partial = to.with_extension("partial");
     std::fs::copy(from, &partial).with_context(|| format!("cannot copy {}", from.display()))?;
+    keep_others_out(&partial)?;
     std::fs::rename(&partial, to).with_context(|| format!("cannot put {} in place", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_was_built_under_a_wide_umask_can_be_changed_by_its_owner_alone_where_the_broker_finds_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (built, plugins) = (folder.path().join("built.so"), folder.path().join("plugins"));
+        std::fs::write(&built, "a library").expect("written");
+        std::fs::create_dir(&plugins).expect("made");
+        for wide in [&built, &plugins] {
+            std::fs::set_permissions(wide, PermissionsExt::from_mode(0o775)).expect("set");
+        }
+        keep_others_out(&plugins).expect("it is ours");
+        replace(&built, &plugins.join("a.so")).expect("copied");
+        assert_eq!((mode(&plugins), mode(&plugins.join("a.so"))), (0o755, 0o755));
+        // What is somebody else's affair stays as it is.
+        assert_eq!(mode(&built), 0o775);
+    }
+
+    /// The mask belongs to the whole process, so it is looked at in another: this test's own program.
+    #[test]
+    fn children_create_nothing_that_others_than_the_owner_can_change() {
+        const MARK: &str = "XTASK_TEST_UMASK";
+        let name = "workspace::tests::children_create_nothing_that_others_than_the_owner_can_change";
+        if let Some(folder) = std::env::var_os(MARK) {
+            create_for_owner_alone();
+            std::fs::create_dir(Path::new(&folder).join("made")).expect("made");
+            return;
+        }
+        for (before, expected) in [("002", 0o755), ("000", 0o755), ("022", 0o755), ("077", 0o700)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let program = std::env::current_exe().expect("this program");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "umask $0 && exec \"$@\"", before]).arg(program).args(["--exact", name]);
+            let status = shell.env(MARK, folder.path()).stdout(Stdio::null()).status().expect("it starts");
+            assert!(status.success(), "{status}");
+            assert_eq!(mode(&folder.path().join("made")), expected, "after umask {before}");
+        }
+    }
 }

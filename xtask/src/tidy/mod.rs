@@ -7,6 +7,7 @@
 //! ```text
 //!   imports     which crate may know which
 //!   licences    licences and duplicates of dependencies, by deny.toml
+//!   locks       lock files of other workspaces here follow what they use
 //!   links       links in documents lead to what they name
 //!   text        lines every file has or must not have, names of files
 //!   panics      no unwrap and no panicking index where bytes come from outside
@@ -19,6 +20,7 @@ mod functions;
 mod imports;
 mod licences;
 mod links;
+mod locks;
 mod panics;
 mod source;
 mod text;
@@ -52,6 +54,7 @@ pub fn tidy() -> Result<()> {
     findings.extend(licences::check(&metadata, &read("deny.toml")?)?);
     let mut sources = Vec::new();
     let files = files()?;
+    findings.extend(locks::check(&files)?);
     for path in &files {
         findings.extend(text::check_name(path));
         // What is not text is nobody's source.
