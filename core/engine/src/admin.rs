@@ -191,7 +191,9 @@ impl Engine {
         let idle = queue.messages == 0
             && queue.consumers.is_empty()
             && queue.parked.is_empty()
-            && queue.browsers.is_empty();
+            && queue.browsers.is_empty()
+            && !self.promised.contains_key(&key)
+            && !self.delayed.may_come_to(queue.number);
         if idle && queue.traits.auto_created && queue.policy.auto_delete {
             self.remove_queue(key);
         }

@@ -49,8 +49,8 @@ pub(crate) struct DueKey {
 enum Target {
     /// The queue with this number.
     Queue(u64),
-    /// What the destination stands for then.
-    Routed { host: Box<str>, destination: Destination },
+    /// What the destinations stand for then: all of a composite, so that a queue which several lead to gets one.
+    Routed { host: Box<str>, destinations: Vec<Destination> },
 }
 
 /// What the label of a delayed message says.
@@ -71,9 +71,11 @@ impl Plan {
         fields::put(&mut out, DUE, &self.due_ms.to_le_bytes());
         match &self.target {
             Target::Queue(number) => fields::put(&mut out, TARGET_QUEUE, &number.to_le_bytes()),
-            Target::Routed { host, destination } => {
+            Target::Routed { host, destinations } => {
                 fields::put(&mut out, TARGET_HOST, host.as_bytes());
-                fields::put(&mut out, TARGET, destination.to_string().as_bytes());
+                for destination in destinations {
+                    fields::put(&mut out, TARGET, destination.to_string().as_bytes());
+                }
             }
         }
         fields::put(&mut out, PRIORITY, &[self.priority]);
@@ -90,7 +92,7 @@ impl Plan {
     }
 
     fn decode(bytes: &[u8]) -> Option<Plan> {
-        let (mut due_ms, mut queue, mut host, mut destination) = (None, None, None, None);
+        let (mut due_ms, mut queue, mut host, mut destinations) = (None, None, None, Vec::new());
         let mut plan = Plan {
             due_ms: 0,
             target: Target::Queue(0),
@@ -105,7 +107,7 @@ impl Plan {
                 DUE => due_ms = Some(i64::from_le_bytes(value.try_into().ok()?)),
                 TARGET_QUEUE => queue = Some(u64::from_le_bytes(value.try_into().ok()?)),
                 TARGET_HOST => host = Some(std::str::from_utf8(value).ok()?.into()),
-                TARGET => destination = Destination::parse(std::str::from_utf8(value).ok()?).ok(),
+                TARGET => destinations.push(Destination::parse(std::str::from_utf8(value).ok()?).ok()?),
                 PRIORITY => plan.priority = *value.first()?,
                 EXPIRATION => plan.expiration_ms = i64::from_le_bytes(value.try_into().ok()?),
                 ATTEMPTS => plan.attempts = u32::from_le_bytes(value.try_into().ok()?),
@@ -114,9 +116,9 @@ impl Plan {
             }
         }
         plan.due_ms = due_ms?;
-        plan.target = match (queue, host, destination) {
-            (Some(number), _, _) => Target::Queue(number),
-            (None, Some(host), Some(destination)) => Target::Routed { host, destination },
+        plan.target = match (queue, host) {
+            (Some(number), _) => Target::Queue(number),
+            (None, Some(host)) if !destinations.is_empty() => Target::Routed { host, destinations },
             _ => return None,
         };
         Some(plan)
@@ -157,6 +159,10 @@ pub(crate) struct Delayed {
     buckets: BTreeMap<(u64, bool), Bucket>,
     near: BTreeMap<DueKey, Near>,
     pub count: u64,
+    /// How many go to each queue, by its number, of those put in since the start.
+    by_queue: BTreeMap<u64, u64>,
+    /// Of queues with numbers below, more may wait in the store, of which only the labels would tell.
+    unknown_below: u64,
 }
 
 fn bucket_key(log: LogId) -> (u64, bool) {
@@ -186,6 +192,16 @@ impl Delayed {
         );
     }
 
+    /// All buckets are known: they may hold something for any of the queues with numbers below.
+    pub fn recovered(&mut self, number_next: u64) {
+        self.unknown_below = if self.count > 0 { number_next } else { 0 };
+    }
+
+    /// Whether something may come to the queue with this number.
+    pub fn may_come_to(&self, number: u64) -> bool {
+        number < self.unknown_below || self.by_queue.contains_key(&number)
+    }
+
     /// Takes a number in a bucket for a new entry, and notes it if it is near.
     fn add(&mut self, log: LogId, plan: Plan, size: u32, commit: CommitId, now_ms: i64) -> u64 {
         let key = bucket_key(log);
@@ -203,6 +219,9 @@ impl Delayed {
         bucket.next_seq += 1;
         bucket.count += 1;
         self.count += 1;
+        if let Target::Queue(number) = plan.target {
+            *self.by_queue.entry(number).or_default() += 1;
+        }
         if bucket.near || bucket.reading {
             let key = DueKey { due_ms: plan.due_ms, log, seq };
             self.near.insert(key, Near { plan, size, commit, reading: false });
@@ -215,8 +234,20 @@ impl Delayed {
 
     /// An entry has gone. A bucket that is empty goes once its time is over: until then its numbers count.
     fn remove(&mut self, key: DueKey) {
-        self.near.remove(&key);
+        let near = self.near.remove(&key);
         self.count -= 1;
+        if let Some(Near { plan: Plan { target: Target::Queue(number), .. }, .. }) = near
+            && let Some(count) = self.by_queue.get_mut(&number)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_queue.remove(&number);
+            }
+        }
+        if self.count == 0 {
+            self.by_queue.clear();
+            self.unknown_below = 0;
+        }
         let bucket_key = bucket_key(key.log);
         if let Some(bucket) = self.buckets.get_mut(&bucket_key) {
             bucket.count -= 1;
@@ -394,6 +425,13 @@ impl Engine {
         for destination in destinations {
             targets.push(self.delay_target(host, destination)?);
         }
+        if targets.len() > 1
+            && let Some((Target::Routed { host, .. }, _)) =
+                targets.iter().find(|(target, _)| matches!(target, Target::Routed { .. }))
+        {
+            let all = Target::Routed { host: host.clone(), destinations: destinations.to_vec() };
+            targets = vec![(all, true)];
+        }
         let (mut durable_at, mut temporary_at) = match body {
             Body::Message(_) => (None, None),
             Body::Stored { durable, temporary } => (durable, temporary),
@@ -447,7 +485,8 @@ impl Engine {
                 self.queue_in_use(host, exchange_and_key(&destination.name).1)?
             }
             _ => {
-                let target = Target::Routed { host: found.name.clone(), destination: destination.clone() };
+                let destinations = vec![destination.clone()];
+                let target = Target::Routed { host: found.name.clone(), destinations };
                 return Ok((target, true));
             }
         };
@@ -555,14 +594,16 @@ impl Engine {
     pub(crate) fn due_read(&mut self, key: DueKey, answered: Answered) {
         let Some(near) = self.delayed.near.get(&key) else { return };
         let record = answered.parts.into_iter().flat_map(|part| part.records).next();
-        let Target::Routed { host, destination } = near.plan.target.clone() else { return };
+        let Target::Routed { host, destinations } = near.plan.target.clone() else { return };
         // A damaged record stays where it is, marked as being read, until somebody looks at the store.
         let Some(message) = record.and_then(|record| Message::trusted(record.data).ok()) else { return };
         if let Some(host) = self.routing.by_name.get(&host).copied() {
             let publisher = Publisher { head: message.head(), session: None, client_id: None };
             let mut routes = Vec::new();
-            // Nobody is there to be told that nothing is bound: the message then goes nowhere, as with a topic.
-            let _ = self.find_routes(host, std::slice::from_ref(&destination), &publisher, &mut routes);
+            for destination in &destinations {
+                // Nobody is there to be told that nothing is bound: the message then goes nowhere, as with a topic.
+                let _ = self.find_routes(host, std::slice::from_ref(destination), &publisher, &mut routes);
+            }
             let mut body_at = (key.log & TEMPORARY == 0).then_some((key.log, key.seq));
             self.admit_linked(&message, &Origin::default(), &routes, &mut body_at);
         }
@@ -588,7 +629,10 @@ mod tests {
         };
         let topic = Plan {
             due_ms: 17,
-            target: Target::Routed { host: "h".into(), destination: Destination::topic("a.b").unwrap() },
+            target: Target::Routed {
+                host: "h".into(),
+                destinations: vec![Destination::topic("a.b").unwrap(), Destination::queue("c").unwrap()],
+            },
             priority: 0,
             expiration_ms: 0,
             attempts: 0,

@@ -69,6 +69,8 @@ pub struct Engine {
     pub(crate) orphans: Vec<Parked>,
     /// Open transactions.
     pub(crate) transactions: usize,
+    /// Queues to which publishes in hidden logs of open transactions were routed, and how many: they stay.
+    pub(crate) promised: BTreeMap<Key<Queue>, usize>,
     pub(crate) next_transaction_log: u64,
     pub(crate) number_next: u64,
     /// Numbers below are reserved.
@@ -115,6 +117,7 @@ impl Engine {
             cancelled: Vec::new(),
             orphans: Vec::new(),
             transactions: 0,
+            promised: BTreeMap::new(),
             next_transaction_log: 1,
             number_next: 1,
             number_reserved: 1,

@@ -89,6 +89,7 @@ impl Engine {
                 None => engine.drop_key(keys::key(KeyKind::Attempts(log, seq))),
             }
         }
+        engine.delayed.recovered(engine.number_next);
         Ok(engine)
     }
 

@@ -239,6 +239,9 @@ impl Engine {
             self.pending.append(log | TEMPORARY, seq, Bytes::new(), message);
         }
         self.pending.want(CommitNeed::Lazy);
+        for queue in &routes {
+            *self.promised.entry(*queue).or_default() += 1;
+        }
         Item::Spilled { facts, durable, temporary, routes, delayed: is_delayed.then_some(destinations) }
     }
 
@@ -295,6 +298,7 @@ impl Engine {
             Item::Spilled { facts, durable, temporary, routes, delayed } => {
                 let Some(log) = log.map(keys::transaction_log) else { return };
                 self.counters.published += 1;
+                self.keep_promises(&routes);
                 let durable = durable.map(|seq| (log, seq));
                 let temporary = temporary.map(|seq| (log | TEMPORARY, seq));
                 if let Some(destinations) = delayed {
@@ -306,6 +310,18 @@ impl Engine {
                 }
                 for to in routes {
                     self.link_spilled(to, &facts, durable, temporary);
+                }
+            }
+        }
+    }
+
+    /// Publishes to these queues wait no longer in a hidden log.
+    fn keep_promises(&mut self, routes: &[Key<Queue>]) {
+        for queue in routes {
+            if let Some(count) = self.promised.get_mut(queue) {
+                *count -= 1;
+                if *count == 0 {
+                    self.promised.remove(queue);
                 }
             }
         }
@@ -351,6 +367,12 @@ impl Engine {
     /// Makes none of it count: what was consumed comes back, unless its time is over.
     pub(crate) fn roll_back(&mut self, mut transaction: Transaction) {
         self.drop_hidden(&transaction);
+        for item in std::mem::take(&mut transaction.items) {
+            if let Item::Spilled { routes, .. } = item {
+                self.keep_promises(&routes);
+                routes.into_iter().for_each(|queue| self.collect_queue(queue));
+            }
+        }
         let mut settled = std::mem::take(&mut transaction.settled);
         settled.sort_unstable_by_key(|(unsettled, _)| unsettled.tag);
         for (unsettled, _) in settled {

@@ -300,6 +300,70 @@ fn a_queue_made_by_use_goes_when_it_is_empty_and_unused_if_policy_says_so() {
 }
 
 #[test]
+fn a_queue_made_by_use_stays_while_a_delayed_message_is_to_come_to_it_also_after_a_crash() {
+    for crashes in [false, true] {
+        let mut broker = broker_with(Policy { auto_delete: true, ..Policy::default() });
+        let deliver_at_ms = broker.now.unix_ms + 60_000;
+        broker.publish(1, 1, Draft { deliver_at_ms, ..draft("later") });
+        broker.publish_all(1, 1, ["now"]);
+        if crashes {
+            broker = broker.crash(usize::MAX);
+            broker.open(1);
+        }
+        broker.subscribe(1, 1, &["queue://Q"], 10);
+        let got = broker.got(1);
+        broker.accept(1, &got[0]);
+        broker.done(1, 1, 0, Verb::Unsubscribe { forget: false });
+        broker.pass(61_000);
+        broker.subscribe(1, 2, &["queue://Q"], 10);
+        let got = broker.got(1);
+        assert_eq!(got[0].text, "later");
+        broker.accept(1, &got[0]);
+        broker.done(1, 2, 0, Verb::Unsubscribe { forget: false });
+        assert_eq!(broker.engine.stats().queues, 0);
+    }
+}
+
+#[test]
+fn a_queue_made_by_use_stays_while_a_message_that_is_to_be_delivered_again_is_put_off() {
+    let policy = Policy { auto_delete: true, redelivery_delay_ms: 1_000, ..Policy::default() };
+    let mut broker = broker_with(policy);
+    broker.publish_all(1, 1, ["a"]);
+    broker.subscribe(1, 1, &["queue://Q"], 10);
+    let got = broker.got(1);
+    broker.release(1, &got[0]);
+    broker.done(1, 1, 0, Verb::Unsubscribe { forget: false });
+    broker.pass(2_000);
+    broker.subscribe(1, 2, &["queue://Q"], 10);
+    assert_eq!(broker.texts(1), ["a"]);
+}
+
+#[test]
+fn a_queue_made_by_use_stays_while_a_large_transaction_is_to_publish_to_it() {
+    for outcome in [Transact::Commit, Transact::Rollback] {
+        let mut config = Config::default();
+        config.default_policy.auto_delete = true;
+        config.limits.transaction_spill_bytes = 10;
+        let mut broker = Broker::with(config);
+        broker.open(1);
+        broker.produce(1, 1, &["queue://Q"]);
+        broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+        broker.done(1, 1, 5, Verb::Publish(draft("in a transaction").message()));
+        // Somebody else comes, finds nothing, and goes.
+        broker.subscribe(1, 1, &["queue://Q"], 10);
+        broker.done(1, 1, 0, Verb::Unsubscribe { forget: false });
+        assert_eq!(broker.engine.stats().queues, 1);
+        assert_eq!(broker.transact(1, 5, outcome), Reaction::Done);
+        if outcome == Transact::Rollback {
+            assert_eq!(broker.engine.stats().queues, 0);
+        } else {
+            broker.subscribe(1, 2, &["queue://Q"], 10);
+            assert_eq!(broker.texts(1), ["in a transaction"]);
+        }
+    }
+}
+
+#[test]
 fn a_queue_is_not_made_by_use_if_policy_forbids_it() {
     let mut broker = broker_with(Policy { auto_create: false, ..Policy::default() });
     let publish = broker.publish(1, 1, draft("a"));

@@ -311,6 +311,30 @@ fn a_delayed_message_to_a_topic_reaches_those_who_are_subscribed_when_it_is_due(
 }
 
 #[test]
+fn a_delayed_message_reaches_a_queue_once_whichever_of_its_destinations_lead_there() {
+    for persistent in [true, false] {
+        let mut broker = broker_with(Policy::default());
+        broker.produce(1, 2, &["topic://a.b", "topic://a.c", "queue://Q"]);
+        broker.open_as(2, Some("client"));
+        let durable = Subscribe { durable: true, name: Some("s".into()), ..subscribe(&["topic://a.*"]) };
+        broker.subscribe_with(2, 1, durable);
+        let deliver_at_ms = broker.now.unix_ms + 60_000;
+        let token = broker.publish(1, 2, Draft { deliver_at_ms, persistent, ..draft("later") });
+        assert_eq!(broker.answer(1, token), Some(Reaction::Done));
+        if persistent {
+            broker = broker.crash(usize::MAX);
+            broker.open_as(2, Some("client"));
+            let durable = Subscribe { durable: true, name: Some("s".into()), ..subscribe(&["topic://a.*"]) };
+            broker.subscribe_with(2, 1, durable);
+        }
+        broker.pass(61_000);
+        assert_eq!(broker.texts(2), ["later"]);
+        broker.subscribe(2, 2, &["queue://Q"], 10);
+        assert_eq!(broker.texts(2), ["later"]);
+    }
+}
+
+#[test]
 fn a_delay_beyond_the_limit_is_refused() {
     let mut broker = broker_with(Policy::default());
     let deliver_at_ms = broker.now.unix_ms + 400 * 24 * 3_600_000;
