@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The counters, and their text for Prometheus.
 
+use super::Histogram;
 use crate::verb_kind::VerbKind;
 use sabir_model::verb::Reason;
 use std::fmt::Write;
@@ -24,6 +25,8 @@ pub struct ProtocolMetrics {
     pub(super) confirmations: AtomicU64,
     pub(super) deliveries: AtomicU64,
     pub(super) delivered_bytes: AtomicU64,
+    pub(super) publish_latency: Histogram,
+    pub(super) end_to_end_latency: Histogram,
 }
 
 pub(super) fn add(counter: &AtomicU64, amount: u64) {
@@ -42,6 +45,21 @@ impl ProtocolMetrics {
     pub fn refusals(&self, reason: Reason) -> u64 {
         let index = (reason as usize).wrapping_sub(1);
         self.refusals.get(index).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// How long publishes took until they were answered, those that wanted to be.
+    pub fn publish_latency(&self) -> &Histogram {
+        &self.publish_latency
+    }
+
+    /// How old messages were, by their own timestamps, when they were sent to consumers.
+    pub fn end_to_end_latency(&self) -> &Histogram {
+        &self.end_to_end_latency
+    }
+
+    /// The name as the value of a label.
+    fn label(&self) -> String {
+        self.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
     }
 
     /// Messages sent to consumers.
@@ -74,7 +92,7 @@ impl Metrics {
             |name: &str, help: &str, samples: &dyn Fn(&ProtocolMetrics) -> Vec<(String, u64)>| {
                 let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n");
                 for protocol in &protocols {
-                    let label = protocol.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                    let label = protocol.label();
                     for (labels, value) in samples(protocol) {
                         let _ = writeln!(text, "{name}{{protocol=\"{label}\"{labels}}} {value}");
                     }
@@ -99,5 +117,24 @@ impl Metrics {
         family("sabir_deliveries_total", help, &|protocol| one(&protocol.deliveries));
         let help = "Heads and bodies of messages that were sent to consumers.";
         family("sabir_delivered_bytes_total", help, &|protocol| one(&protocol.delivered_bytes));
+        type Times = fn(&ProtocolMetrics) -> &Histogram;
+        let families: [(&str, &str, Times); 2] = [
+            (
+                "sabir_publish_latency_seconds",
+                "From a publish that wants an answer to the answer, to a millisecond.",
+                ProtocolMetrics::publish_latency,
+            ),
+            (
+                "sabir_end_to_end_latency_seconds",
+                "Age of messages, by their own timestamps, when they are sent to a consumer.",
+                ProtocolMetrics::end_to_end_latency,
+            ),
+        ];
+        for (name, help, times) in families {
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} histogram\n");
+            for protocol in &protocols {
+                times(protocol).render(name, &format!("protocol=\"{}\"", protocol.label()), text);
+            }
+        }
     }
 }

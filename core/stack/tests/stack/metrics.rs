@@ -42,3 +42,32 @@ fn a_wrong_password_is_counted() {
     broker.client().ask(connect(Some("ann"), Some("wrong")));
     assert_eq!(broker.shared.metrics.protocol("test").refusals(Reason::Unauthenticated), 1);
 }
+
+#[test]
+fn a_publish_is_measured_from_asking_to_its_answer_and_a_refused_one_not_at_all() {
+    let broker = Broker::open();
+    let mut client = broker.connected();
+    client.now.monotonic_ms = 1_000;
+    client.ask_all(vec![
+        request(1, 1, attach("queue://Q")),
+        request(2, 1, publish()),
+        request(3, 1, publish()),
+    ]);
+    client.now.monotonic_ms = 1_004;
+    // Nobody has made this producer: an inner layer refuses it.
+    assert_eq!(client.ask_all(vec![request(4, 9, publish())]).len(), 1);
+    client.answered(&[done(1), done(2), done(3)]).unwrap();
+    let counted = broker.shared.metrics.protocol("test");
+    assert_eq!(counted.publish_latency().count(), 2);
+    let mut text = String::new();
+    broker.shared.metrics.render(&mut text);
+    let name = "sabir_publish_latency_seconds";
+    assert!(text.contains(&format!("# TYPE {name} histogram\n")), "{text}");
+    assert!(text.contains(&format!("{name}_bucket{{protocol=\"test\",le=\"0.0025\"}} 0\n")), "{text}");
+    assert!(text.contains(&format!("{name}_bucket{{protocol=\"test\",le=\"0.005\"}} 2\n")), "{text}");
+    assert!(text.contains(&format!("{name}_sum{{protocol=\"test\"}} 0.008\n")), "{text}");
+    // The refused one holds up nobody behind it.
+    client.ask_all(vec![request(5, 1, publish())]);
+    client.answered(&[done(5)]).unwrap();
+    assert_eq!(counted.publish_latency().count(), 3);
+}

@@ -62,6 +62,7 @@ pub struct Client {
     pub stack: Box<dyn Stack>,
     pub reached: Reached,
     pub budget: Arc<Budget>,
+    pub now: Now,
     last: Option<Admissions>,
 }
 
@@ -99,7 +100,7 @@ impl Broker {
         let budget = Arc::new(Budget::new(&self.limits));
         let stack = Box::new(build(&self.shared, "test", budget.clone(), Engine(reached.clone())));
         let last = Batch::first(Now::default(), Session::new(SessionId(1), "c-1")).admit();
-        Client { stack, reached, budget, last: Some(last) }
+        Client { stack, reached, budget, now: Now::default(), last: Some(last) }
     }
 
     /// A session that has logged in without a name.
@@ -157,7 +158,7 @@ impl Client {
         let mut replies = Vec::new();
         loop {
             assert!(self.is_ready());
-            let mut batch = Batch::next(Now::default(), self.last.take().unwrap());
+            let mut batch = Batch::next(self.now, self.last.take().unwrap());
             batch.requests.append(&mut requests);
             let Ok(mut admissions) = now_or_never(self.stack.call(batch)).unwrap();
             replies.append(&mut admissions.replies);
@@ -184,7 +185,7 @@ impl Client {
 
     /// The engine answers, and something goes out.
     pub fn answered(&mut self, replies: &[Reply]) -> Result<(), Refusal> {
-        self.stack.outbound(&Outgoing { now: Now::default(), replies, deliveries: &[] })
+        self.stack.outbound(&Outgoing { now: self.now, replies, deliveries: &[] })
     }
 }
 
