@@ -4,9 +4,9 @@
 //! Which component is called how is data (`plugins.file_name`, `plugins.files`); where libraries may lie, too. The
 //! working directory counts only where the configuration names it.
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Origin, check_schema, nearest};
 use sabir_host::describe::Kind;
-use sabir_host::{LoadError, Registry};
+use sabir_host::{Description, LoadError, Registry};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,14 @@ pub enum PluginsError {
         what: String,
         /// Why.
         error: Box<LoadError>,
+    },
+    /// A library was refused by the child process that looked at it.
+    #[error("{what}: {problem}")]
+    Refused {
+        /// What needs it.
+        what: String,
+        /// Why.
+        problem: String,
     },
     /// A library does not have what its name promises.
     #[error("{what}: {} has no such component", path.display())]
@@ -56,25 +64,95 @@ pub fn needed(config: &Config) -> Vec<(Kind, String)> {
     transports.chain(protocols).chain([(Kind::Store, config.store.kind.clone())]).collect()
 }
 
-/// Loads what the configuration needs and the registry does not have yet.
-pub fn load(config: &Config, registry: &mut Registry) -> Result<(), PluginsError> {
+/// Whoever takes libraries: a registry, which loads them, or somebody who only wants to know what is in them.
+pub trait Libraries {
+    /// Whether one of those taken has this component.
+    fn has(&self, kind: Kind, name: &str) -> bool;
+    /// Takes one. `what` needs it.
+    fn take(&mut self, path: &Path, what: &str) -> Result<(), PluginsError>;
+}
+
+impl Libraries for Registry {
+    fn has(&self, kind: Kind, name: &str) -> bool {
+        self.component(kind, name).is_some()
+    }
+
+    fn take(&mut self, path: &Path, what: &str) -> Result<(), PluginsError> {
+        match self.load(path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(PluginsError::Load { what: what.to_owned(), error: Box::new(error) }),
+        }
+    }
+}
+
+/// Takes the libraries that the configuration needs and that are not there yet.
+pub fn load(config: &Config, libraries: &mut impl Libraries) -> Result<(), PluginsError> {
     for file in &config.plugins.files {
         let what = format!("plugins.files: {}", file.display());
         let path = find(config, file, &what)?;
-        load_one(registry, &path, &what)?;
+        libraries.take(&path, &what)?;
     }
     for (kind, name) in needed(config) {
-        if registry.component(kind, &name).is_some() {
+        if libraries.has(kind, &name) {
             continue;
         }
         let what = format!("the {kind} {name:?}");
         let path = find(config, Path::new(&file_name(config, kind, &name)), &what)?;
-        load_one(registry, &path, &what)?;
-        if registry.component(kind, &name).is_none() {
+        libraries.take(&path, &what)?;
+        if !libraries.has(kind, &name) {
             return Err(PluginsError::NotInside { what, path });
         }
     }
     Ok(())
+}
+
+/// Holds the tables of plugins against the schemas that these carry, and against the plugins that there are.
+pub fn check_settings(config: &Config, plugins: &[Description]) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    let sections = [
+        (Kind::Transport, "transports", &config.transports),
+        (Kind::Protocol, "protocols", &config.protocols),
+        (Kind::Store, "stores", &config.stores),
+    ];
+    for (kind, section, tables) in sections {
+        let components = || plugins.iter().flat_map(|p| &p.components).filter(|c| c.kind == kind);
+        for (name, settings) in tables {
+            let path = format!("{section}.{name}");
+            let Some(component) = components().find(|component| component.name == *name) else {
+                let names = components().map(|component| component.name.as_str());
+                errors.extend(check_unused(config, kind, name, &path, names));
+                continue;
+            };
+            // A schema that is no JSON is its author's mistake, which `sabir plugin verify` tells.
+            let schema = serde_json::from_str(&component.config_schema).unwrap_or_default();
+            let settings = serde_json::from_str(settings).unwrap_or_default();
+            let wrong = check_schema(&schema, &settings, &path);
+            errors.extend(
+                wrong.into_iter().map(|(at, text)| ConfigError::new(config.origin_of(&at), at, text)),
+            );
+        }
+    }
+    errors
+}
+
+/// A table for a plugin that is not loaded may wait for its day, but not if there is no such plugin.
+fn check_unused<'n>(
+    config: &Config,
+    kind: Kind,
+    name: &str,
+    path: &str,
+    known: impl Iterator<Item = &'n str>,
+) -> Option<ConfigError> {
+    let origin = config.origin_of(path);
+    let exists = find(config, Path::new(&file_name(config, kind, name)), "").is_ok();
+    if exists || matches!(origin, Origin::Default { .. }) {
+        return None;
+    }
+    let problem = match nearest(name, known) {
+        Some(near) => format!("there is no {kind} {name:?}; did you mean {near}?"),
+        None => format!("there is no {kind} {name:?}"),
+    };
+    Some(ConfigError::new(origin, path, problem))
 }
 
 /// How the library of a component is called.
@@ -94,11 +172,6 @@ fn find(config: &Config, file: &Path, what: &str) -> Result<PathBuf, PluginsErro
         file: file.display().to_string(),
         directories: directories.clone(),
     })
-}
-
-fn load_one(registry: &mut Registry, path: &Path, what: &str) -> Result<(), PluginsError> {
-    let loaded = registry.load(path);
-    loaded.map(|_| ()).map_err(|error| PluginsError::Load { what: what.to_owned(), error: Box::new(error) })
 }
 
 #[cfg(test)]
@@ -123,5 +196,40 @@ mod tests {
             needed(&config).iter().map(|(kind, name)| format!("{kind} {name}")).collect();
         assert_eq!(names, ["transport tcp", "protocol stomp", "store journal"]);
         assert_eq!(file_name(&config, Kind::Store, "some-thing"), "libsabir_store_some_thing_plugin.so");
+    }
+
+    fn described(schema: &str) -> Vec<Description> {
+        let component = serde_json::json!({
+            "kind": "store", "name": "journal", "capabilities": [], "required_host_capabilities": [],
+            "config_schema": schema,
+        });
+        vec![
+            serde_json::from_value(serde_json::json!({
+                "name": "store-journal", "version": "1", "license": "", "vendor": "", "description": "",
+                "abi_major": 1, "abi_minor": 0, "origin": { "file": "/x.so" }, "components": [component],
+                "skipped": [],
+            }))
+            .unwrap(),
+        ]
+    }
+
+    #[test]
+    fn settings_of_plugins_are_told_with_line_and_key_as_those_of_the_broker() {
+        let schema = r#"{ "type": "object", "additionalProperties": false,
+            "properties": { "path": { "type": "string" }, "sync": { "enum": ["always", "never"] } } }"#;
+        let text = "[stores.journal]\nsynk = \"never\"\nsync = \"no\"\n[stores.jurnal]\npath = \"x\"\n";
+        let config = Config::from_toml(text).unwrap();
+        let told: Vec<String> =
+            check_settings(&config, &described(schema)).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "configuration:3: stores.journal.sync: must be one of \"always\", \"never\", not \"no\"",
+                "configuration:2: stores.journal.synk: unknown key; did you mean sync?",
+                "configuration:4: stores.jurnal: there is no store \"jurnal\"; did you mean journal?",
+            ]
+        );
+        assert_eq!(check_settings(&Config::from_toml("").unwrap(), &described(schema)), []);
+        assert_eq!(check_settings(&config, &described("no JSON")).len(), 1);
     }
 }

@@ -12,9 +12,10 @@ use super::signals::CommitWake;
 use sabir_engine::{CommitId, CommitNeed, Input};
 use sabir_host::{ErrorCode, Store};
 use sabir_model::store::{Batch, Level};
+use sabir_stack::metrics::Histogram;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a batch for which there was no room is tried again.
 const RETRY_FULL: Duration = Duration::from_millis(250);
@@ -29,6 +30,7 @@ pub struct Committer {
     failure: Arc<Failure>,
     lazy: Duration,
     work: Mutex<Work>,
+    durations: Histogram,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,12 @@ enum Step {
 impl Committer {
     /// A committer between this room and this store. `lazy`: how long what nobody waits for is put off.
     pub fn new(room: Arc<Room>, store: Arc<Store>, failure: Arc<Failure>, lazy: Duration) -> Self {
-        Committer { room, store, failure, lazy, work: Mutex::default() }
+        Committer { room, store, failure, lazy, work: Mutex::default(), durations: Histogram::default() }
+    }
+
+    /// How long durable commits took.
+    pub fn durations(&self) -> &Histogram {
+        &self.durations
     }
 
     /// The committer's thread: until the broker stops and everything is committed, or the store fails.
@@ -133,6 +140,7 @@ impl Committer {
         }
         let Some(commit) = self.room.take_batch(&mut work.batch) else { return Ok(Progress::Nothing) };
         work.last = commit;
+        let began = Instant::now();
         match self.store.submit(&work.batch) {
             Ok(ticket) => {
                 let level = work.batch.level;
@@ -141,6 +149,9 @@ impl Committer {
                     work.batch = Batch::default();
                 }
                 self.complete(commit, ticket, level)?;
+                if level == Level::Durable {
+                    self.durations.observe(began.elapsed());
+                }
                 work.ticket = work.ticket.max(ticket);
                 if !work.refused.is_empty() {
                     self.retry(work)?;

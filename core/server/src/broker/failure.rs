@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one failure after which the broker cannot go on, and how everybody learns of it.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 /// Set once, by whoever notices first.
@@ -41,5 +41,48 @@ impl Failure {
             }
             changed.await;
         }
+    }
+}
+
+/// Held by a part without which the broker would only look alive: if it panics, the broker ends, loudly.
+#[derive(Debug)]
+pub struct Vital {
+    failure: Arc<Failure>,
+    part: &'static str,
+}
+
+impl Vital {
+    /// `part`, for people.
+    pub fn new(failure: &Arc<Failure>, part: &'static str) -> Self {
+        Vital { failure: failure.clone(), part }
+    }
+}
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = format!("{} has panicked", self.part);
+            tracing::error!("{text}; the broker stops");
+            self.failure.set(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_panics_ends_the_broker_and_one_that_ends_does_not() {
+        let failure = Arc::new(Failure::default());
+        drop(Vital::new(&failure, "the reader"));
+        assert_eq!(failure.text(), None);
+        let vital = Vital::new(&failure, "the committer");
+        let thread = std::thread::spawn(move || {
+            let _vital = vital;
+            panic!("as it should in this test");
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(failure.text(), Some("the committer has panicked"));
     }
 }

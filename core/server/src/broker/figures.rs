@@ -1,13 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Figures of the engine and the store in the text form of Prometheus, taken when somebody asks.
+//! All metrics in the text form of Prometheus, taken when somebody asks.
 
+use super::committer::Committer;
 use super::room::Room;
+use crate::link::admission::Connections;
 use sabir_engine::Engine;
 use sabir_host::Store;
+use sabir_stack::Metrics;
 use std::fmt::Write;
+use std::sync::Arc;
 
-/// Appends the figures to `text`. Takes the engine's lock for a time in proportion to the number of queues.
-pub fn render(room: &Room, store: &Store, connections: usize, text: &mut String) {
+/// Whatever there is to be told of.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// The engine.
+    pub room: Arc<Room>,
+    /// The store.
+    pub store: Arc<Store>,
+    /// Whoever commits to it.
+    pub committer: Arc<Committer>,
+    /// The links.
+    pub connections: Arc<Connections>,
+    /// What sessions ask, and are answered.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Figures {
+    /// All metrics: of plugins, of sessions, of engine and store. Takes the engine's lock for a time in proportion to the
+    /// number of queues.
+    pub fn render(&self) -> String {
+        let mut text = sabir_host::metrics::render();
+        build_info(&mut text);
+        self.metrics.render(&mut text);
+        render(&self.room, &self.store, self.connections.total(), &mut text);
+        let (name, help) =
+            ("sabir_storage_commit_seconds", "From a batch to its being durable in the store.");
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} histogram\n");
+        self.committer.durations().render(name, "", &mut text);
+        text
+    }
+
+    /// The time.
+    pub fn now_ms(&self) -> u64 {
+        self.room.now().monotonic_ms
+    }
+}
+
+fn build_info(text: &mut String) {
+    let (name, version) = ("sabir_build_info", env!("CARGO_PKG_VERSION"));
+    let (major, minor) = (sabir_abi::SABIR_ABI_MAJOR, sabir_abi::SABIR_ABI_MINOR);
+    let _ = write!(
+        text,
+        "# HELP {name} Always 1; what runs is in the labels.\n# TYPE {name} gauge\n\
+         {name}{{version=\"{version}\",abi=\"{major}.{minor}\"}} 1\n"
+    );
+}
+
+fn render(room: &Room, store: &Store, connections: usize, text: &mut String) {
     let engine = room.inspect(Engine::stats);
     let mut gauge = |name, help, value| family(text, name, "gauge", help, value);
     gauge("sabir_connections", "Links that there are.", connections as u64);

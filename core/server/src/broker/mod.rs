@@ -12,6 +12,7 @@
 
 mod clock;
 mod committer;
+mod exporter;
 mod failure;
 mod figures;
 mod outbox;

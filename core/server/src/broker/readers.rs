@@ -2,6 +2,7 @@
 //! Threads that fetch records back from the store: reading blocks, and nothing that serves links may.
 
 use super::committer::Committer;
+use super::failure::{Failure, Vital};
 use super::room::Room;
 use sabir_engine::{Input, ReadRequest};
 use sabir_host::{ErrorCode, Store};
@@ -16,6 +17,7 @@ pub fn start(
     room: &Arc<Room>,
     store: &Arc<Store>,
     committer: &Arc<Committer>,
+    failure: &Arc<Failure>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let requests = Arc::new(Mutex::new(requests));
     (0..count.max(1))
@@ -23,7 +25,11 @@ pub fn start(
             let (requests, room) = (requests.clone(), room.clone());
             let (store, committer) = (store.clone(), committer.clone());
             let name = format!("sabir-read-{index}");
-            std::thread::Builder::new().name(name).spawn(move || run(&requests, &room, &store, &committer))
+            let vital = Vital::new(failure, "a reader of the store");
+            std::thread::Builder::new().name(name).spawn(move || {
+                let _vital = vital;
+                run(&requests, &room, &store, &committer);
+            })
         })
         .collect()
 }

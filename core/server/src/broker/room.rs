@@ -12,6 +12,7 @@ use sabir_engine::{Client, CommitId, CommitNeed, Engine, Input, Outputs, ReadReq
 use sabir_model::store::Batch;
 use sabir_model::{Now, Request, SessionId};
 use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -52,6 +53,38 @@ thread_local! {
     static LEAVING: RefCell<Leaving> = RefCell::default();
 }
 
+/// Somebody is inside. A panic there leaves the engine in a state that nobody knows, while the store's is known: the
+/// process ends at once, to start again from that.
+struct Locked<'r> {
+    inside: MutexGuard<'r, Inside>,
+    /// Whoever ends a link because of a panic elsewhere comes in to say so, and does no harm.
+    was_panicking: bool,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if !self.was_panicking && std::thread::panicking() {
+            tracing::error!("the engine has panicked: the process ends, to start again from its store");
+            eprintln!("error: the engine has panicked");
+            std::process::abort();
+        }
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Inside;
+
+    fn deref(&self) -> &Inside {
+        &self.inside
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Inside {
+        &mut self.inside
+    }
+}
+
 impl std::fmt::Debug for Inside {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inside").field("sessions", &self.outboxes.len()).finish_non_exhaustive()
@@ -88,12 +121,10 @@ impl Room {
         self.clock
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(|_| {
-            // A panic inside the engine leaves it in a state that nobody knows; the store's is known.
-            tracing::error!("the engine has panicked: the process ends, to start again from its store");
-            std::process::abort()
-        })
+    fn lock(&self) -> Locked<'_> {
+        // A poisoned lock is never seen: whoever poisons it ends the process.
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { inside, was_panicking: std::thread::panicking() }
     }
 
     /// A number and an outbox for a link, before its session has logged in.
@@ -245,5 +276,57 @@ impl Inside {
             wakers.extend(waiting.take_waker());
         }
         reads.append(&mut outputs.reads);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+    use std::sync::mpsc::channel;
+
+    const CHILD: &str = "SABIR_ROOM_TEST_CHILD";
+
+    fn room() -> Room {
+        let config = crate::config::Config::from_toml("").unwrap().engine;
+        let clock = Clock::start();
+        let engine = Engine::recover(config, clock.now(), Vec::new(), Vec::new()).unwrap();
+        Room::new(engine, clock, channel().0)
+    }
+
+    /// A task that panics is caught where tasks are run: without more, the broker would look alive with an engine that nobody
+    /// can enter. The child, this very test again, sees nothing of its own end.
+    #[test]
+    fn a_panic_inside_the_engine_ends_the_process_at_once_though_nobody_enters_it_again() {
+        if std::env::var_os(CHILD).is_some() {
+            let room = Arc::new(room());
+            let _ = std::thread::spawn(move || room.inspect(|_| panic!("a mistake in the engine"))).join();
+            std::process::exit(0);
+        }
+        let name = "broker::room::tests::a_panic_inside_the_engine_ends_the_process_at_once_though_nobody_enters_it_again";
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args([name, "--exact", "--nocapture"]).env(CHILD, "1").stdin(Stdio::null());
+        let output = child.output().unwrap();
+        assert_eq!(output.status.code(), None, "killed by its own abort: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("the engine has panicked"), "{output:?}");
+    }
+
+    #[test]
+    fn whoever_comes_in_because_of_a_panic_elsewhere_ends_nothing() {
+        struct Leaves(Arc<Room>, SessionId);
+        impl Drop for Leaves {
+            fn drop(&mut self) {
+                self.0.unregister(self.1);
+            }
+        }
+        let room = Arc::new(room());
+        let (session, _) = room.register();
+        let leaves = Leaves(room.clone(), session);
+        let thread = std::thread::spawn(move || {
+            let _leaves = leaves;
+            panic!("as it should in this test");
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(room.lock().free_places.len(), 1);
     }
 }

@@ -3,8 +3,9 @@
 
 use super::Clock;
 use super::committer::Committer;
-use super::failure::Failure;
-use super::figures;
+use super::exporter::Exporter;
+use super::failure::{Failure, Vital};
+use super::figures::Figures;
 use super::outbox::End;
 use super::reactors::Reactors;
 use super::readers;
@@ -100,7 +101,8 @@ pub struct RunningBroker {
     connections: Arc<Connections>,
     store: Arc<Store>,
     transports: BTreeMap<String, Transport>,
-    metrics: Arc<Metrics>,
+    figures: Figures,
+    exporter: Option<Exporter>,
     registry: Option<Registry>,
 }
 
@@ -134,11 +136,14 @@ pub fn serve_with(
     let failure = Arc::new(Failure::default());
     let lazy = Duration::from_millis(config.store.lazy_commit_ms);
     let committer = Arc::new(Committer::new(room.clone(), store.clone(), failure.clone(), lazy));
-    let readers = readers::start(config.store.reader_threads, requests, &room, &store, &committer)
+    let readers = readers::start(config.store.reader_threads, requests, &room, &store, &committer, &failure)
         .map_err(system("starting the reader threads"))?;
     let thread = {
-        let committer = committer.clone();
-        std::thread::Builder::new().name("sabir-commit".to_owned()).spawn(move || committer.run())
+        let (committer, vital) = (committer.clone(), Vital::new(&failure, "the committer"));
+        std::thread::Builder::new().name("sabir-commit".to_owned()).spawn(move || {
+            let _vital = vital;
+            committer.run();
+        })
     };
     let thread = thread.map_err(system("starting the committer's thread"))?;
     let connections = Arc::new(Connections::default());
@@ -152,10 +157,19 @@ pub fn serve_with(
         connections: connections.clone(),
         names: Arc::new(ConnectionNames::new().map_err(system("asking for random bytes"))?),
     })));
-    reactors.first().spawn(tick(room.clone()));
+    reactors.first().spawn(tick(room.clone(), Vital::new(&failure, "the timer")));
     room.enter(room.now(), Input::Tick);
+    let figures = Figures {
+        room: room.clone(),
+        store: store.clone(),
+        committer: committer.clone(),
+        connections: connections.clone(),
+        metrics,
+    };
     let mut broker = RunningBroker {
         addresses: Vec::new(),
+        figures,
+        exporter: None,
         room,
         failure,
         reactors: reactors.clone(),
@@ -166,11 +180,10 @@ pub fn serve_with(
         connections,
         store,
         transports: BTreeMap::new(),
-        metrics,
         registry: Some(registry),
         config: Mutex::new(config),
     };
-    match broker.listen() {
+    match broker.listen().and_then(|()| broker.export()) {
         Ok(()) => Ok(broker),
         Err(error) => {
             broker.shutdown(Duration::ZERO);
@@ -222,7 +235,7 @@ fn shared(
 }
 
 /// Calls the engine when it wants to be called.
-async fn tick(room: Arc<Room>) {
+async fn tick(room: Arc<Room>, _vital: Vital) {
     loop {
         let deadline_ms = room.deadline.arm();
         if deadline_ms == u64::MAX {
@@ -244,6 +257,18 @@ impl RunningBroker {
         let protocols = self.open_protocols(&config)?;
         for listener in &config.listeners {
             self.open_listener(&config, listener, &protocols)?;
+        }
+        Ok(())
+    }
+
+    /// Starts to write the metrics, if that was asked for.
+    fn export(&mut self) -> Result<(), ServeError> {
+        let metrics = self.lock_config().metrics.clone();
+        if let Some(file) = metrics.file {
+            let interval = Duration::from_millis(metrics.interval_ms);
+            let started = Exporter::start(self.figures.clone(), file, interval);
+            let what = "starting the thread that writes the metrics".to_owned();
+            self.exporter = Some(started.map_err(|error| ServeError::System { what, error })?);
         }
         Ok(())
     }
@@ -280,17 +305,10 @@ impl RunningBroker {
             error,
         };
         let scheme = listener.scheme().to_owned();
-        let is_open = matches!(self.policy().authentication, Authentication::Off);
+        let policy = self.policy();
         let transport = self.transport(config, &scheme)?;
         let local_only = transport.capabilities() & sabir_abi::SABIR_CAP_TRANSPORT_LOCAL_ONLY != 0;
-        if is_open && !local_only && !listener.is_loopback() && !config.security.allow_unauthenticated_remote
-        {
-            return Err(failed(format!(
-                "it is reachable from other machines, and nobody must log in. Add a user (sabir user add NAME), or \
-                 set security.allow_unauthenticated_remote = {:?}",
-                crate::config::ANYBODY
-            )));
-        }
+        config.security.allows(listener, local_only, &policy).map_err(failed)?;
         let chosen = choose(&listener.protocols, protocols);
         let opened = transport.listen(&listener.uri).map_err(|error| failed(error.to_string()))?;
         self.addresses.push(ListenerAddress {
@@ -299,6 +317,11 @@ impl RunningBroker {
             protocols: chosen.iter().map(|protocol| protocol.name().to_owned()).collect(),
         });
         let task = accept(opened, chosen.into(), self.context.clone(), self.reactors.clone());
+        let vital = Vital::new(&self.failure, "a listener");
+        let task = async move {
+            let _vital = vital;
+            task.await;
+        };
         self.listeners.push(self.reactors.first().spawn(task).abort_handle());
         Ok(())
     }
@@ -353,10 +376,7 @@ impl RunningBroker {
 
     /// All metrics, in the text form of Prometheus.
     pub fn render_metrics(&self) -> String {
-        let mut text = sabir_host::metrics::render();
-        self.metrics.render(&mut text);
-        figures::render(&self.room, &self.store, self.connections.total(), &mut text);
-        text
+        self.figures.render()
     }
 
     /// Takes over what can change while the broker runs: users, rules, limits, policies of destinations. Answers the
@@ -417,8 +437,9 @@ impl RunningBroker {
         }
         self.room.stop_reads();
         self.readers.drain(..).for_each(|thread| drop(thread.join()));
-        let RunningBroker { store, context, room, transports, registry, .. } = self;
-        drop((context, room));
+        let RunningBroker { store, context, room, transports, registry, exporter, figures, .. } = self;
+        drop(exporter);
+        drop((context, room, figures));
         let closed = match Arc::try_unwrap(store) {
             Ok(store) => store.close().err().map(|error| error.to_string()),
             Err(_) => Some("the store is still in use".to_owned()),

@@ -3,6 +3,7 @@
 
 mod config;
 mod exit;
+mod inspect;
 mod out;
 mod plugin;
 mod run;

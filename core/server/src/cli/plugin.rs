@@ -2,13 +2,12 @@
 //! `sabir plugin`: what is loaded, and what a file is. Files are looked at in a child process of the same program, so
 //! that one which crashes takes nothing else with it.
 
-use super::{Exit, SourceArguments, config, out, verify};
+use super::{Exit, SourceArguments, config, inspect, out, verify};
 use crate::config::Config;
 use crate::plugins;
 use clap::Subcommand;
 use sabir_host::{Description, Registry};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
@@ -58,7 +57,7 @@ pub fn run(command: &PluginCommand) -> Exit {
             Ok(settings) => list(&settings, *json),
             Err(errors) => config::refuse(&errors),
         },
-        PluginCommand::Inspect { file, here: true, .. } => inspect_here(file),
+        PluginCommand::Inspect { file, here: true, .. } => inspect::here(file),
         PluginCommand::Inspect { file, json, .. } => inspect(file, *json),
         PluginCommand::Verify { file, json, scripts, listen, here: true } => {
             verify::here(file, *json, scripts.as_deref(), listen.as_deref())
@@ -87,39 +86,16 @@ fn list(settings: &Config, json: bool) -> Exit {
     }
 }
 
-/// Loads the file in a child, which prints what it finds as JSON.
 fn inspect(file: &Path, json: bool) -> Exit {
-    let output = match child(&["plugin", "inspect", "--here"], file) {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Exit::Failure;
-        }
-    };
-    if !output.status.success() {
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
-        if output.status.code().is_none() {
-            eprintln!("error: {} crashes when it is loaded ({})", file.display(), output.status);
-        }
-        return Exit::Plugin;
-    }
-    match serde_json::from_slice::<Description>(&output.stdout) {
-        Ok(_) if json => out::text(&String::from_utf8_lossy(&output.stdout)),
+    match inspect::describe(file) {
+        Ok(description) if json => out::line(&serde_json::json!(description).to_string()),
         Ok(description) => out::text(&human(&description)),
-        Err(error) => {
-            eprintln!("error: {} printed something of its own while it was loaded: {error}", file.display());
+        Err(problem) => {
+            eprintln!("error: {problem}");
             return Exit::Plugin;
         }
     }
     Exit::Success
-}
-
-/// This program again, with a file as its last argument.
-fn child(arguments: &[&str], file: &Path) -> Result<std::process::Output, String> {
-    let exe = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-    let mut command = Command::new(exe);
-    command.args(arguments).arg("--").arg(file).stdin(Stdio::null());
-    command.output().map_err(|error| format!("starting a child process: {error}"))
 }
 
 /// Runs the suites in a child, whose report is passed on.
@@ -129,7 +105,7 @@ fn verify(file: &Path, json: bool, scripts: Option<&Path>, listen: Option<&str>)
     arguments.extend(json.then_some("--json"));
     arguments.extend(scripts.iter().flat_map(|directory| ["--scripts", directory.as_str()]));
     arguments.extend(listen.iter().flat_map(|uri| ["--listen", uri]));
-    let output = match child(&arguments, file) {
+    let output = match inspect::child(&arguments, file) {
         Ok(output) => output,
         Err(error) => {
             eprintln!("error: {error}");
@@ -145,19 +121,6 @@ fn verify(file: &Path, json: bool, scripts: Option<&Path>, listen: Option<&str>)
         None => {
             eprintln!("error: {} crashes the process that uses it ({})", file.display(), output.status);
             Exit::Failure
-        }
-    }
-}
-
-fn inspect_here(file: &Path) -> Exit {
-    match Registry::inspect(file) {
-        Ok(description) => {
-            out::line(&serde_json::json!(description).to_string());
-            Exit::Success
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            Exit::Plugin
         }
     }
 }

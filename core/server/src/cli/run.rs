@@ -3,7 +3,7 @@
 
 use super::{Exit, RunArguments, config};
 use crate::broker::{RunningBroker, ServeError, serve};
-use crate::config::{Config, Sources};
+use crate::config::{Config, ConfigErrors, Sources};
 use crate::logging::{self, LevelHandle};
 use crate::plugins;
 use sabir_host::Registry;
@@ -37,6 +37,10 @@ pub fn run(arguments: &RunArguments) -> Exit {
     if let Err(error) = plugins::load(&settings, &mut registry) {
         return give_up(&error, Exit::Plugin);
     }
+    let errors = plugins::check_settings(&settings, &registry.plugins());
+    if !errors.is_empty() {
+        return config::refuse(&ConfigErrors(errors));
+    }
     let drain = Duration::from_millis(settings.broker.drain_timeout_ms);
     match start(settings, registry) {
         Ok((broker, summary)) => {
@@ -59,7 +63,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
     }
 }
 
-/// Says why, as people read it, and in the log.
+/// Says why, as people read it.
 fn give_up(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
     eprintln!("error: {error}");
     exit

@@ -7,6 +7,7 @@
 //!   sections     what the keys mean
 //!   security     ... those of users and rules
 //!   policies     ... those of destinations, and the engine's bounds
+//!   schema       ... those of plugins, by the schema that each carries
 //!   environment  SABIR_SECTION__KEY
 //!   effective    the result as text, each value with where it came from
 //!   error        what is wrong, and where
@@ -18,13 +19,15 @@ mod environment;
 mod error;
 mod policies;
 mod reader;
+mod schema;
 mod sections;
 mod security;
 mod tree;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use reader::nearest;
-pub use sections::{ANYBODY, Broker, Limits, ListenerConfig, Log, LogFormat, Plugins, Store};
+pub use schema::check as check_schema;
+pub use sections::{ANYBODY, Broker, Limits, ListenerConfig, Log, LogFormat, Metrics, Plugins, Store};
 pub use security::{AuthenticationMode, Security};
 pub use tree::Origin;
 
@@ -43,6 +46,8 @@ pub struct Config {
     pub broker: Broker,
     /// Logging.
     pub log: Log,
+    /// Where metrics are written.
+    pub metrics: Metrics,
     /// Where plugins come from.
     pub plugins: Plugins,
     /// Where clients connect to.
@@ -61,6 +66,8 @@ pub struct Config {
     pub transports: BTreeMap<String, String>,
     /// What the plugin of each store is handed, as JSON.
     pub stores: BTreeMap<String, String>,
+    /// Where the settings of plugins were written, by path, as `stores.journal.sync`.
+    pub origins: BTreeMap<String, Origin>,
 }
 
 /// Where a configuration comes from, lowest layer first; the embedded defaults lie below all of it.
@@ -126,11 +133,26 @@ impl Config {
 }
 
 impl Config {
+    /// Where the setting at `path` was written, or what it would be part of.
+    pub fn origin_of(&self, path: &str) -> Origin {
+        let mut path = path;
+        loop {
+            if let Some(origin) = self.origins.get(path) {
+                return origin.clone();
+            }
+            match path.rfind(['.', '[']) {
+                Some(end) => path = path.get(..end).unwrap_or_default(),
+                None => return Origin::Argument("configuration"),
+            }
+        }
+    }
+
     /// The sections in which `new` differs and that cannot change while the broker runs.
     pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
         let sections = [
             ("broker", self.broker == new.broker),
             ("log.format", self.log.format == new.log.format),
+            ("metrics", self.metrics == new.metrics),
             ("plugins", self.plugins == new.plugins),
             ("listeners", same_listeners(&self.listeners, &new.listeners)),
             ("protocols", self.protocols == new.protocols),

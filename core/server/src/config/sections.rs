@@ -45,6 +45,15 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// Where metrics are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// The file, if any.
+    pub file: Option<PathBuf>,
+    /// How often it is written anew.
+    pub interval_ms: u64,
+}
+
 /// Where plugins come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugins {
@@ -137,18 +146,21 @@ pub fn read(root: &Node) -> Result<Config, ConfigErrors> {
     let engine =
         EngineConfig { default_virtual_host, virtual_hosts, policies, default_policy, limits: engine_limits };
     let names = Substitutions::new(&broker.data_dir);
+    let mut origins = BTreeMap::new();
     let config = Config {
         log: section(&top, "log", &errors, log),
+        metrics: section(&top, "metrics", &errors, |reader| metrics(reader, &names)),
         plugins: section(&top, "plugins", &errors, |reader| plugins(reader, &names)),
         listeners: listeners(&top, &errors),
         limits,
         engine,
         security: section(&top, "security", &errors, |r| security::security(r, &names, rules, stack_limits)),
         store: section(&top, "store", &errors, store),
-        protocols: plugin_tables(&top, "protocols", &errors, &names),
-        transports: plugin_tables(&top, "transports", &errors, &names),
-        stores: plugin_tables(&top, "stores", &errors, &names),
+        protocols: plugin_tables(&top, "protocols", &errors, &names, &mut origins),
+        transports: plugin_tables(&top, "transports", &errors, &names, &mut origins),
+        stores: plugin_tables(&top, "stores", &errors, &names, &mut origins),
         broker,
+        origins,
     };
     check(&top, &config);
     top.finish();
@@ -198,6 +210,12 @@ fn log(reader: &Reader<'_>) -> Log {
     }
     let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
     Log { level, format: reader.word("format", &formats, LogFormat::Auto) }
+}
+
+fn metrics(reader: &Reader<'_>, names: &Substitutions) -> Metrics {
+    let file = names.apply(&reader.text("file"));
+    let file = (!file.is_empty()).then(|| PathBuf::from(file));
+    Metrics { file, interval_ms: reader.integer("interval_ms", 100..=MAX_MS) }
 }
 
 fn plugins(reader: &Reader<'_>, names: &Substitutions) -> Plugins {
@@ -276,25 +294,41 @@ fn check(top: &Reader<'_>, config: &Config) {
     }
 }
 
-/// The tables below `key`, each as the JSON text that its plugin is handed.
+/// The tables below `key`, each as the JSON text that its plugin is handed; where its parts were written is noted.
 fn plugin_tables(
     top: &Reader<'_>,
     key: &'static str,
     errors: &Errors,
     names: &Substitutions,
+    origins: &mut BTreeMap<String, Origin>,
 ) -> BTreeMap<String, String> {
     let (table, path) = (top.table(key).unwrap_or_default(), top.path_of(key));
     let mut configs = BTreeMap::new();
     for (name, node) in table {
+        let path = format!("{path}.{name}");
         let Value::Table(settings) = &node.value else {
             let problem = format!("must be a table, not {}", node.value.kind());
-            let path = format!("{path}.{name}");
             errors.borrow_mut().push(ConfigError::new(node.origin, path, problem));
             continue;
         };
         configs.insert(name, json_table(settings, names).to_string());
+        note_origins(&node, path, origins);
     }
     configs
+}
+
+fn note_origins(node: &Node, path: String, origins: &mut BTreeMap<String, Origin>) {
+    match &node.value {
+        Value::Table(table) => {
+            table.iter().for_each(|(key, node)| note_origins(node, format!("{path}.{key}"), origins));
+        }
+        Value::Array(nodes) => {
+            let numbered = nodes.iter().enumerate();
+            numbered.for_each(|(index, node)| note_origins(node, format!("{path}[{index}]"), origins));
+        }
+        _ => {}
+    }
+    origins.insert(path, node.origin.clone());
 }
 
 fn json_table(table: &Table, names: &Substitutions) -> serde_json::Value {

@@ -2,7 +2,7 @@
 //! Who may connect and what they may do: `[security]`, `[[authorization]]`, and the bounds of the stack.
 
 use super::reader::{Errors, Reader};
-use super::sections::{ANYBODY, Substitutions};
+use super::sections::{ANYBODY, ListenerConfig, Substitutions};
 use sabir_stack::Limits as StackLimits;
 use sabir_stack::policy::{Authentication, FileError, Operation, Policy, Remember, Rule, Rules, Users};
 use std::path::PathBuf;
@@ -49,14 +49,27 @@ impl Security {
             return Ok(policy(Authentication::Off));
         }
         match Users::load(&self.users_file) {
-            Ok(users) => {
-                Ok(policy(Authentication::Users { users, anonymous: self.allow_anonymous }))
-            }
+            Ok(users) => Ok(policy(Authentication::Users { users, anonymous: self.allow_anonymous })),
             Err(error) if error.is_missing() && self.authentication == AuthenticationMode::Auto => {
                 Ok(policy(Authentication::Off))
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Security {
+    /// Whether a listener may be opened under a policy: not where strangers reach it and nobody must log in. `local_only`:
+    /// the transport's listeners cannot be reached from other machines.
+    pub fn allows(&self, listener: &ListenerConfig, local_only: bool, policy: &Policy) -> Result<(), String> {
+        let must_log_in = !matches!(policy.authentication, Authentication::Off);
+        if must_log_in || local_only || listener.is_loopback() || self.allow_unauthenticated_remote {
+            return Ok(());
+        }
+        Err(format!(
+            "it is reachable from other machines, and nobody must log in. Add a user (sabir user add NAME), or set \
+             security.allow_unauthenticated_remote = {ANYBODY:?}"
+        ))
     }
 }
 

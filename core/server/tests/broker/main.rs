@@ -2,6 +2,8 @@
 //! The whole broker in one process: linked plugins, real sockets on loopback, raw STOMP frames.
 
 mod doubles;
+mod logins;
+mod metrics;
 
 use sabir_host::Registry;
 use sabir_model::verb::{Reason, Refusal};
