@@ -10,6 +10,7 @@ use crate::slices::{self, Attributes};
 use crate::waker;
 use sabir_abi::*;
 use std::io::IoSlice;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 /// What a poll function of the other side answered.
@@ -179,11 +180,12 @@ impl Link {
         self.poll_plain(self.table().poll_shutdown, cx)
     }
 
-    /// Sends bytes of a file. Only if [`Link::sends_files`].
+    /// Sends `len` bytes of a file from `offset`, as much as goes now; 0: the file has nothing there. Only if
+    /// [`Link::sends_files`].
     pub fn poll_send_file(
         &mut self,
         cx: &mut Context<'_>,
-        fd: i32,
+        file: BorrowedFd<'_>,
         offset: u64,
         len: usize,
     ) -> Poll<Result<usize>> {
@@ -193,7 +195,8 @@ impl Link {
         let waker = waker::lend(cx.waker());
         let mut detail = error::empty();
         // SAFETY: as in `poll_read_raw`.
-        let status = unsafe { poll_send_file(self.raw.object, &waker, fd, offset, len, &mut detail) };
+        let status =
+            unsafe { poll_send_file(self.raw.object, &waker, file.as_raw_fd(), offset, len, &mut detail) };
         bounded(outcome(status, detail), len)
     }
 

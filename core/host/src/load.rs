@@ -6,6 +6,8 @@
 //! owner can change. A library is never unloaded.
 
 mod check;
+#[cfg(target_os = "linux")]
+mod elf;
 mod file;
 
 pub(crate) use check::{Checked, Table, check};
@@ -63,6 +65,16 @@ pub enum LoadError {
         path: PathBuf,
         /// What the loader said.
         detail: String,
+    },
+    /// The library's file is shorter than its own headers say: it was copied only in part.
+    #[error("{}: the library is cut short: expected at least {expected} bytes, found {found}", path.display())]
+    CutShort {
+        /// Which.
+        path: PathBuf,
+        /// The least length.
+        expected: u64,
+        /// Its length.
+        found: u64,
     },
     /// A library, but no plugin of this major version.
     #[error("{}: expected the symbol {ENTRY_SYMBOL}, found {found}", path.display())]

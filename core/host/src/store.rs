@@ -8,7 +8,8 @@ use sabir_boundary::batch::{BatchOps, level_number};
 use sabir_boundary::{Error, ErrorCode, Result, error, owned, slices};
 use sabir_model::store::{Batch, LogRange, LogSummary, Read, Record, Want};
 use std::ffi::c_void;
-use std::sync::Mutex;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::sync::{Arc, Mutex};
 
 /// Figures of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,6 +219,53 @@ impl Store {
         unsafe { checked(status, detail) }.map(|_| ())
     }
 
+    /// Becomes the store's only writer: answers the new epoch, or nothing while another is the writer, and then is to
+    /// be asked again. Only with `SABIR_CAP_STORE_LOCK`.
+    pub fn lock_acquire(&self) -> Result<Option<u64>> {
+        let lock_acquire = self.table.lock_acquire.ok_or_else(|| Error::unsupported("lock_acquire"))?;
+        let mut epoch = 0;
+        let mut detail = error::empty();
+        // SAFETY: the store is ours; the arguments are valid during the call.
+        let status = unsafe { lock_acquire(self.object, &mut epoch, &mut detail) };
+        if status == SABIR_PENDING {
+            return Ok(None);
+        }
+        // SAFETY: zeroed by us, filled by the callee, read once.
+        unsafe { checked(status, detail) }?;
+        Ok(Some(epoch))
+    }
+
+    /// Shows that this process is still alive. [`ErrorCode::Locked`]: it has lost the store, and must stop at once. Only
+    /// with `SABIR_CAP_STORE_LOCK`.
+    pub fn lock_keep(&self) -> Result<()> {
+        let lock_keep = self.table.lock_keep.ok_or_else(|| Error::unsupported("lock_keep"))?;
+        let mut detail = error::empty();
+        // SAFETY: the store is ours; the arguments are valid during the call.
+        let status = unsafe { lock_keep(self.object, &mut detail) };
+        // SAFETY: zeroed by us, filled by the callee, read once.
+        unsafe { checked(status, detail) }.map(|_| ())
+    }
+
+    /// Finds the file that holds the record of an entry, which stays there until the answer is dropped. Only with
+    /// `SABIR_CAP_STORE_REGION`.
+    pub fn region(self: &Arc<Self>, log: u64, seq: u64) -> Result<Region> {
+        let region = self.table.region.ok_or_else(|| Error::unsupported("region"))?;
+        let (mut fd, mut offset, mut len_bytes, mut pin) = (-1, 0, 0, 0);
+        let mut detail = error::empty();
+        // SAFETY: the store is ours; the arguments are valid during the call.
+        let status = unsafe {
+            region(self.object, log, seq, &mut fd, &mut offset, &mut len_bytes, &mut pin, &mut detail)
+        };
+        // SAFETY: zeroed by us, filled by the callee, read once.
+        unsafe { checked(status, detail) }?;
+        let region = Region { store: Arc::clone(self), fd, offset, len_bytes, pin };
+        if fd < 0 {
+            let text = format!("the store {:?} answered with the descriptor {fd}", self.name);
+            return Err(Error::new(ErrorCode::Invalid, text));
+        }
+        Ok(region)
+    }
+
     /// Makes everything submitted durable, ends the store's threads and frees it, whatever it answers.
     pub fn close(mut self) -> Result<()> {
         self.end()
@@ -233,6 +281,44 @@ impl Store {
         let status = unsafe { close(self.object, &mut detail) };
         // SAFETY: zeroed by us, filled by the callee, read once.
         unsafe { checked(status, detail) }.map(|_| ())
+    }
+}
+
+/// Where a file has the record of an entry. Keeps the record there, and the store open, until it is dropped.
+#[derive(Debug)]
+pub struct Region {
+    store: Arc<Store>,
+    fd: RawFd,
+    offset: u64,
+    len_bytes: u64,
+    pin: u64,
+}
+
+impl Region {
+    /// Where in the file the record begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Length of the record in bytes.
+    pub fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+}
+
+impl AsFd for Region {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the store keeps the descriptor open until `unpin`; it was checked to be one.
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if let Some(unpin) = self.store.table.unpin {
+            // SAFETY: the store is open, and the pin is given back once.
+            unsafe { unpin(self.store.object, self.pin) }
+        }
     }
 }
 

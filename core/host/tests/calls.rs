@@ -13,6 +13,10 @@ use sabir_model::store::{Batch, Level, Op, Read, Want};
 use sabir_model::verb::{Answer, Reason, Refusal, Reply, Told};
 use sabir_model::{Delivery, Message, Now};
 use std::io::IoSlice;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 fn registry() -> Registry {
@@ -80,6 +84,59 @@ fn a_wrapped_link_stands_on_the_inner_one_and_keeps_its_transport_alive() {
     let listener = transport().listen("inner://y").unwrap();
     let listener = transport().wrap_listener(listener, "outer://y").unwrap();
     assert_eq!(listener.local_address(), "outer://y+inner://y");
+}
+
+#[test]
+fn a_link_that_sends_files_is_told_from_one_that_does_not_and_sends_their_bytes() {
+    let path = std::env::temp_dir().join(format!("sabir-host-{}-file", std::process::id()));
+    std::fs::write(&path, "0123456789").unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let plain = transport().connect("sample://plain").unwrap();
+    // Boundaries have no place in the call, so such links have no such function, whatever their author says.
+    let message = transport().connect("sample://message-files").unwrap();
+    for mut link in [plain, message] {
+        assert!(!link.sends_files());
+        let refused = link.poll_send_file(&mut cx(), file.as_fd(), 0, 1);
+        assert!(matches!(refused, Poll::Ready(Err(error)) if error.code == ErrorCode::Unsupported));
+    }
+    let direct = transport().connect("sample://files").unwrap();
+    let through = transport().wrap_link(transport().connect("sample://files").unwrap(), "sample://files");
+    for mut link in [direct, through.unwrap()] {
+        assert!(link.sends_files());
+        assert_eq!(link.poll_send_file(&mut cx(), file.as_fd(), 2, 5), Poll::Ready(Ok(5)));
+        let (mut buf, mut info) = ([0; 8], ChunkInfo::default());
+        assert_eq!(link.poll_read(&mut cx(), &mut buf, &mut info), Poll::Ready(Ok(5)));
+        assert_eq!(&buf[..5], b"23456");
+        assert_eq!(link.poll_send_file(&mut cx(), file.as_fd(), 10, 5), Poll::Ready(Ok(0)));
+    }
+    let mut broken = transport().connect("sample://files-panic-send_file").unwrap();
+    let ended = broken.poll_send_file(&mut cx(), file.as_fd(), 0, 1);
+    assert!(matches!(ended, Poll::Ready(Err(error)) if error.code == ErrorCode::Panic));
+}
+
+#[test]
+fn a_store_is_locked_lends_regions_until_they_are_given_back_and_copies_itself() {
+    let store = Arc::new(store());
+    assert_eq!(store.lock_keep().unwrap_err().code, ErrorCode::Locked);
+    assert_eq!((store.lock_acquire(), store.lock_acquire()), (Ok(None), Ok(Some(42))));
+    assert_eq!(store.lock_keep(), Ok(()));
+    assert_eq!(store.region(3, 0).unwrap_err().code, ErrorCode::NotFound);
+    let regions = [store.region(3, 1).unwrap(), store.region(4, 2).unwrap()];
+    assert_eq!((regions[1].offset(), regions[1].len_bytes()), (2, 4));
+    let mut bytes = [0; 3];
+    let file = std::fs::File::from(regions[0].as_fd().try_clone_to_owned().unwrap());
+    file.read_exact_at(&mut bytes, regions[0].offset()).unwrap();
+    assert_eq!(&bytes, b"ELF");
+    assert_eq!(sample::PINNED.load(Ordering::SeqCst), 2);
+    drop(regions);
+    assert_eq!(sample::PINNED.load(Ordering::SeqCst), 0);
+    let refused = store.backup("/some/where").unwrap_err();
+    assert_eq!((refused.code, refused.message.as_str()), (ErrorCode::Full, "no room at /some/where"));
+    // A panic in any of them poisons the store, as everywhere.
+    assert_eq!(store.lock_acquire().unwrap_err().code, ErrorCode::Panic);
+    assert_eq!(store.region(3, 1).unwrap_err().code, ErrorCode::Panic);
+    assert_eq!(store.backup("x").unwrap_err().code, ErrorCode::Panic);
 }
 
 #[test]

@@ -76,7 +76,10 @@ fn a_good_plugin_is_taken_and_described() {
         (Kind::Codec, "sample"),
     ];
     assert_eq!(described, expected);
-    assert_eq!(description.components[0].capabilities, ["listen", "connect", "wrap_listener", "wrap_link"]);
+    assert_eq!(
+        description.components[0].capabilities,
+        ["listen", "connect", "wrap_listener", "wrap_link", "send_file"]
+    );
     assert_eq!(description.components[0].required_host_capabilities, ["reactor"]);
     assert!(registry.transport("sample").is_some() && registry.transport("other").is_none());
 }
@@ -173,10 +176,13 @@ fn a_missing_function_is_named_with_who_needs_it() {
     assert!(text.contains("which every protocol needs"), "{text}");
     named(with_table(Kind::Store, |table: &mut sabir_store_vtable| table.sync = None), "sync");
     named(with_table(Kind::Codec, |table: &mut sabir_codec_vtable| table.keys = None), "keys");
-    // A capability whose functions this version's trait does not have.
-    let mut store = components().into_iter().find(|component| component.kind == SABIR_KIND_STORE).unwrap();
-    store.capabilities |= SABIR_CAP_STORE_LOCK;
-    named(with_components(vec![store]), "lock_acquire");
+    type Store = sabir_store_vtable;
+    named(with_table(Kind::Store, |table: &mut Store| table.lock_acquire = None), "lock_acquire");
+    named(with_table(Kind::Store, |table: &mut Store| table.lock_keep = None), "lock_keep");
+    named(with_table(Kind::Store, |table: &mut Store| table.region = None), "region");
+    let text = named(with_table(Kind::Store, |table: &mut Store| table.unpin = None), "unpin");
+    assert!(text.contains("which its capability region asks for"), "{text}");
+    named(with_table(Kind::Store, |table: &mut Store| table.backup = None), "backup");
 }
 
 #[test]
@@ -344,6 +350,29 @@ fn a_file_that_is_missing_or_no_library_is_refused() {
     let error = load(&text);
     assert!(matches!(&error, LoadError::Open { .. }) && error.to_string().contains("text.so"), "{error}");
     assert!(matches!(load(&directory.0), LoadError::FileKind { expected: "a regular file", .. }));
+}
+
+/// The system's loader would end the process with SIGBUS at many of these lengths.
+#[test]
+fn a_library_that_was_copied_only_in_part_is_refused_wherever_it_ends() {
+    let directory = Directory::new("cut");
+    let whole = fs::read(directory.library("whole.so", "int x[3000] = {1};")).unwrap();
+    let mut cuts = 0;
+    for len in (1..whole.len()).step_by(509) {
+        let part = directory.file(&format!("{len}.so"), &whole[..len], 0o644);
+        match load(&part) {
+            LoadError::CutShort { expected, found, .. } => {
+                assert!(found == len as u64 && expected > found && expected <= whole.len() as u64);
+                cuts += 1;
+            }
+            // No whole header, or nothing that the loader needs is missing.
+            LoadError::Open { .. } | LoadError::MissingSymbol { .. } => {}
+            other => panic!("{len} of {} bytes: {other}", whole.len()),
+        }
+    }
+    assert!(cuts > 20, "only {cuts} of the lengths were found out");
+    let error = load(&directory.file("half.so", &whole[..whole.len() / 2], 0o644));
+    assert!(error.to_string().contains("the library is cut short: expected at least"), "{error}");
 }
 
 #[test]

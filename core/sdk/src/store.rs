@@ -4,9 +4,12 @@
 //! The meaning of logs, entries, records, links, labels and keys, and the promises (atomic, ordered, durable, a
 //! failed write or sync is final), are those of the contract: see the store part of `sabir-abi`.
 
-use crate::{Host, Result};
+use crate::{Error, Host, Result};
 pub use sabir_boundary::batch::{BatchOps, OpRef, Ops, Pieces};
 pub use sabir_model::store::{Batch, Level, LogId, LogRange, LogSummary, Op, Read, Record, TEMPORARY, Want};
+use std::fmt;
+use std::os::fd::AsFd;
+use std::path::Path;
 
 /// Figures of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,12 +30,30 @@ pub struct Stats {
     pub index_bytes: u64,
 }
 
+/// Where a file has the record of an entry: what [`Store::region`] answers.
+pub struct Region {
+    /// The file. The bytes of the record stay in it, where they are, until this is dropped, whatever happens to the entry
+    /// meanwhile.
+    pub file: Box<dyn AsFd + Send + Sync>,
+    /// Where in the file the record begins.
+    pub offset: u64,
+    /// Length of the record in bytes.
+    pub len_bytes: u64,
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.as_fd();
+        f.debug_struct("Region").field("file", &file).field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
+
 /// A kind of store: an instance is one store. `submit` and `sync` are called from one thread at a time, the others
 /// from any thread at any time. All of them may block.
 pub trait Store: Send + Sync + Sized + 'static {
     /// The name in the configuration: `[a-z][a-z0-9-]*`, at most 32 bytes.
     const NAME: &'static str;
-    /// `sabir_abi::SABIR_CAP_STORE_*`. Capabilities whose function this trait does not have are not for Rust yet.
+    /// `sabir_abi::SABIR_CAP_STORE_*`. What is said here is called: see the functions that name a capability.
     const CAPABILITIES: u64;
     /// `sabir_abi::SABIR_CAP_HOST_*` that it cannot do without.
     const REQUIRED_HOST_CAPABILITIES: u64 = 0;
@@ -70,6 +91,33 @@ pub trait Store: Send + Sync + Sized + 'static {
 
     /// Figures.
     fn stats(&self) -> Stats;
+
+    /// Becomes the store's only writer: answers the new epoch, which is larger than every one before it, or nothing
+    /// while another is the writer (the host asks again). Only with `SABIR_CAP_STORE_LOCK`.
+    fn lock_acquire(&self) -> Result<Option<u64>> {
+        Err(Error::unsupported("locking this store"))
+    }
+
+    /// Shows that this process is still alive. [`ErrorCode::Locked`](crate::ErrorCode::Locked): it has lost the store,
+    /// and must stop at once. Only with `SABIR_CAP_STORE_LOCK`.
+    fn lock_keep(&self) -> Result<()> {
+        Err(Error::unsupported("locking this store"))
+    }
+
+    /// Finds the file that holds the record of an entry, and keeps it there until the answer is dropped.
+    /// [`ErrorCode::NotFound`](crate::ErrorCode::NotFound) when there is no such entry. Only with
+    /// `SABIR_CAP_STORE_REGION`.
+    fn region(&self, log: LogId, seq: u64) -> Result<Region> {
+        let _ = (log, seq);
+        Err(Error::unsupported("regions of files with this store"))
+    }
+
+    /// Writes a consistent copy into the directory `path`, while the store goes on. Only with
+    /// `SABIR_CAP_STORE_BACKUP`.
+    fn backup(&self, path: &Path) -> Result<()> {
+        let _ = path;
+        Err(Error::unsupported("copying this store"))
+    }
 
     /// Makes everything submitted durable, and ends the store's threads. The store is gone whatever it answers.
     fn close(self) -> Result<()>;

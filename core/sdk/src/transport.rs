@@ -5,6 +5,7 @@ pub use crate::socket::HostSocket;
 use crate::{Host, Result};
 pub use sabir_boundary::{ChunkInfo, Framing};
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 
 /// A kind of transport: one instance per configuration, shared by all threads.
@@ -97,6 +98,25 @@ pub trait Link: Send {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let _ = cx;
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether it has [`Link::poll_send_file`]. Asked once, when the link is handed over. The transport says
+    /// `SABIR_CAP_TRANSPORT_SEND_FILE` when some of its links do. Where none does, the host reads the file and writes.
+    fn sends_files(&self) -> bool {
+        false
+    }
+
+    /// Sends `len` bytes (at least 1) of `file` from `offset`, as much as goes now, after what was written before and
+    /// without touching the file's own position. 0: the file has nothing there. For links with [`Framing::Stream`].
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize>> {
+        let _ = (cx, file, offset, len);
+        Poll::Ready(Err(crate::Error::unsupported("sending files over this link")))
     }
 
     /// Ends the writing half after what was written; reading goes on where the medium can.

@@ -10,7 +10,7 @@
 //!   run        one case after another, each with its time
 //!   end        one end of a link, with futures instead of polls
 //!   bell       a waker that counts
-//!   addresses  accepting  bytes  ending  pressure  waking  messages  standing     the contracts
+//!   addresses  accepting  bytes  ending  pressure  waking  messages  files  standing     the contracts
 //!   wrapping   transports that stand on others, to prove that the contract lets them
 //! ```
 
@@ -20,6 +20,7 @@ mod bell;
 mod bytes;
 mod end;
 mod ending;
+mod files;
 mod messages;
 mod pressure;
 mod run;

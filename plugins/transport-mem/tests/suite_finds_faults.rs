@@ -5,10 +5,13 @@
 
 use sabir_host::Registry;
 use sabir_sdk::transport::{ChunkInfo, Framing, Link, Listener, Transport};
-use sabir_sdk::{Host, Result, abi};
+use sabir_sdk::{Error, ErrorCode, Host, Result, abi};
 use sabir_testkit::report::Outcome;
 use sabir_testkit::transport::{Profile, Subject, run};
-use std::io::IoSlice;
+use std::fs::File;
+use std::io::{IoSlice, Read};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -41,9 +44,13 @@ enum Fault {
     FirstSliceOnly,
     /// The waker of a dropped link is kept.
     KeepsWaker,
+    /// Bytes of a file are taken from where the file's own position is.
+    SendsFromPosition,
+    /// Sending beyond the end of a file fails.
+    FailsBeyondEnd,
 }
 
-const FAULTS: [(Fault, &str); 12] = [
+const FAULTS: [(Fault, &str); 14] = [
     (Fault::FirstWaker, "transport.wake.read"),
     (Fault::BusyRead, "transport.wake.idle"),
     (Fault::LosesBytes, "transport.pressure.holds"),
@@ -56,6 +63,8 @@ const FAULTS: [(Fault, &str); 12] = [
     (Fault::SleepsInAccept, "transport.accept.wakes"),
     (Fault::FirstSliceOnly, "transport.bytes.vectored"),
     (Fault::KeepsWaker, "transport.end.cancel"),
+    (Fault::SendsFromPosition, "transport.file.bytes"),
+    (Fault::FailsBeyondEnd, "transport.file.end"),
 ];
 
 const NO_FAULT: &str = "faulty://none";
@@ -74,7 +83,9 @@ fn fault_of(uri: &str) -> Fault {
 
 impl Transport for Faulty {
     const NAME: &'static str = "faulty";
-    const CAPABILITIES: u64 = abi::SABIR_CAP_TRANSPORT_WRAP_LISTENER | abi::SABIR_CAP_TRANSPORT_WRAP_LINK;
+    const CAPABILITIES: u64 = abi::SABIR_CAP_TRANSPORT_WRAP_LISTENER
+        | abi::SABIR_CAP_TRANSPORT_WRAP_LINK
+        | abi::SABIR_CAP_TRANSPORT_SEND_FILE;
 
     fn open(_: Host, _: &str) -> Result<Self> {
         Ok(Self)
@@ -184,6 +195,33 @@ impl Link for FaultyLink {
             }
             _ => self.inner.poll_write(cx, bufs, info),
         }
+    }
+
+    fn sends_files(&self) -> bool {
+        self.framing() == Framing::Stream
+    }
+
+    /// As a host would without it: reads, and writes.
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize>> {
+        let mut bytes = vec![0; len.min(64 << 10)];
+        let mut file = File::from(file.try_clone_to_owned()?);
+        let count = match self.fault {
+            Fault::SendsFromPosition => file.read(&mut bytes)?,
+            _ => file.read_at(&mut bytes, offset)?,
+        };
+        if count == 0 && self.fault == Fault::FailsBeyondEnd {
+            return Poll::Ready(Err(Error::new(ErrorCode::Io, "the file has ended")));
+        }
+        if count == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        self.inner.poll_write(cx, &[IoSlice::new(&bytes[..count])], ChunkInfo::default())
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -31,6 +31,9 @@ use sabir_sdk::{Host, Result};
 /// The scheme of this transport's addresses.
 const SCHEME: &str = "tcp";
 
+/// Sockets take files where the system has `sendfile` in Linux's form.
+const SEND_FILE: u64 = if cfg!(target_os = "linux") { abi::SABIR_CAP_TRANSPORT_SEND_FILE } else { 0 };
+
 /// The component: opens listeners and links.
 pub struct Tcp {
     host: Host,
@@ -50,7 +53,8 @@ impl Transport for Tcp {
     const NAME: &'static str = SCHEME;
     const CAPABILITIES: u64 = abi::SABIR_CAP_TRANSPORT_LISTEN
         | abi::SABIR_CAP_TRANSPORT_CONNECT
-        | abi::SABIR_CAP_TRANSPORT_HALF_CLOSE;
+        | abi::SABIR_CAP_TRANSPORT_HALF_CLOSE
+        | SEND_FILE;
     const REQUIRED_HOST_CAPABILITIES: u64 =
         abi::SABIR_CAP_HOST_REACTOR | abi::SABIR_CAP_HOST_TIMERS | abi::SABIR_CAP_HOST_BLOCKING;
     const CONFIG_SCHEMA: &'static str = CONFIG_SCHEMA;

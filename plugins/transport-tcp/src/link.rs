@@ -9,6 +9,7 @@ use sabir_sdk::transport::{ChunkInfo, HostSocket, Link};
 use sabir_sdk::{Error, ErrorCode, Host, Interest, Result};
 use std::io::IoSlice;
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -51,6 +52,23 @@ impl Link for TcpLink {
         _: ChunkInfo,
     ) -> Poll<Result<usize>> {
         self.socket.poll_sendv(cx, bufs).map_err(Error::from)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sends_files(&self) -> bool {
+        true
+    }
+
+    #[cfg(target_os = "linux")]
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize>> {
+        let send = |link: BorrowedFd<'_>| socket::send_file(link, file, offset, len);
+        self.socket.poll_op(cx, Interest::Write, send).map_err(Error::from)
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
@@ -221,6 +239,22 @@ impl Link for ConnectingLink {
         info: ChunkInfo,
     ) -> Poll<Result<usize>> {
         self.connected()?.poll_write(cx, bufs, info)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sends_files(&self) -> bool {
+        true
+    }
+
+    #[cfg(target_os = "linux")]
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize>> {
+        self.connected()?.poll_send_file(cx, file, offset, len)
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {

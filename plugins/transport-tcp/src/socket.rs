@@ -49,6 +49,20 @@ pub(crate) fn connect(address: SocketAddr, options: &Options) -> Result<OwnedFd>
     opened().map(OwnedFd::from).map_err(|error| connect_error(address, &error))
 }
 
+/// Hands bytes of a file to the socket inside the system; 0: the file has nothing there.
+///
+/// Unlike `send`, this call cannot be told to raise no signal when the peer has gone: it leans on the process ignoring
+/// SIGPIPE, as every Rust and every Python program does from its start.
+#[cfg(target_os = "linux")]
+pub(crate) fn send_file(
+    socket: impl AsFd,
+    file: impl AsFd,
+    mut offset: u64,
+    len: usize,
+) -> io::Result<usize> {
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), len)?)
+}
+
 /// Whether the socket has arrived: its failure, or `WouldBlock` while it is on its way.
 pub(crate) fn connected(socket: impl AsFd) -> io::Result<()> {
     let fd = socket.as_fd();

@@ -57,7 +57,9 @@ mod tests {
             std::fs::write(path, content).expect("written");
         };
         let package = |name: &str, rest: &str| {
-            format!("[workspace]\n[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n{rest}")
+            format!(
+                "[workspace]\n[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n{rest}"
+            )
         };
         let ask = || {
             let mut command = cargo();
@@ -89,6 +91,9 @@ mod tests {
     #[test]
     fn the_lock_file_of_the_root_is_not_looked_at_twice() {
         assert_eq!(folder_of("Cargo.lock"), None);
-        assert_eq!(folder_of("examples/03-transport-in-rust/Cargo.lock"), Some("examples/03-transport-in-rust"));
+        assert_eq!(
+            folder_of("examples/03-transport-in-rust/Cargo.lock"),
+            Some("examples/03-transport-in-rust")
+        );
     }
 }

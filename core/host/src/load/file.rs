@@ -64,6 +64,14 @@ pub(crate) fn open(path: &Path) -> Result<*const sabir_plugin, LoadError> {
     // A path without a slash would be looked for in the system's directories.
     let absolute =
         fs::canonicalize(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    #[cfg(target_os = "linux")]
+    match super::elf::find_cut(&absolute) {
+        Ok(None) => {}
+        Ok(Some(super::elf::CutShort { expected, found })) => {
+            return Err(LoadError::CutShort { path: path.to_owned(), expected, found });
+        }
+        Err(source) => return Err(LoadError::Read { path: path.to_owned(), source }),
+    }
     // SAFETY: the library's constructors run. The operator named its directory; a plugin has the process's rights.
     let library = unsafe { Library::open(Some(&absolute), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) };
     let library = library

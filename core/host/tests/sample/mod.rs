@@ -7,12 +7,17 @@ use sabir_sdk::codec::{Codec, Item, Summary};
 use sabir_sdk::protocol::{
     Attributes, Deliveries, Flow, Input, Match, Now, Out, Protocol, Replies, SessionParams,
 };
-use sabir_sdk::store::{Level, LogSummary, Ops, Read, Record, Stats, Store};
+use sabir_sdk::store::{Level, LogSummary, Ops, Read, Record, Region, Stats, Store};
 use sabir_sdk::transport::{ChunkInfo, Framing, Link, Listener, Transport};
 use sabir_sdk::{Error, ErrorCode, Host, Result, abi};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 sabir_sdk::plugin! {
@@ -55,7 +60,8 @@ impl Transport for Wire {
     const CAPABILITIES: u64 = abi::SABIR_CAP_TRANSPORT_LISTEN
         | abi::SABIR_CAP_TRANSPORT_CONNECT
         | abi::SABIR_CAP_TRANSPORT_WRAP_LISTENER
-        | abi::SABIR_CAP_TRANSPORT_WRAP_LINK;
+        | abi::SABIR_CAP_TRANSPORT_WRAP_LINK
+        | abi::SABIR_CAP_TRANSPORT_SEND_FILE;
     const REQUIRED_HOST_CAPABILITIES: u64 = abi::SABIR_CAP_HOST_REACTOR;
 
     fn open(_: Host, config: &str) -> Result<Self> {
@@ -144,6 +150,27 @@ impl Link for WireLink {
         let before = self.held.len();
         bufs.iter().for_each(|buf| self.held.extend_from_slice(buf));
         Poll::Ready(Ok(self.held.len() - before))
+    }
+
+    fn sends_files(&self) -> bool {
+        self.uri.contains("files")
+    }
+
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize>> {
+        trip(&self.uri, "send_file");
+        if let Some(inner) = &mut self.inner {
+            return inner.poll_send_file(cx, file, offset, len);
+        }
+        let mut bytes = vec![0; len];
+        let count = File::from(file.try_clone_to_owned()?).read_at(&mut bytes, offset)?;
+        self.held.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
@@ -252,17 +279,37 @@ impl Drop for EchoSession {
 /// A store of keys alone, which holds what it was told to.
 pub struct Shelf {
     state: Mutex<(u64, Keys)>,
+    asked: AtomicU64,
+}
+
+/// Regions of a [`Shelf`] that were not given back.
+pub static PINNED: AtomicU64 = AtomicU64::new(0);
+
+/// The file of a region, which counts itself.
+struct Pinned(File);
+
+impl AsFd for Pinned {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        PINNED.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl Store for Shelf {
     const NAME: &'static str = "sample";
-    const CAPABILITIES: u64 = 0;
+    const CAPABILITIES: u64 =
+        abi::SABIR_CAP_STORE_LOCK | abi::SABIR_CAP_STORE_REGION | abi::SABIR_CAP_STORE_BACKUP;
 
     fn open(_: Host, config: &str) -> Result<Self> {
         trip(config, "open");
-        Ok(Shelf { state: Mutex::default() })
+        Ok(Shelf { state: Mutex::default(), asked: AtomicU64::new(0) })
     }
 
     fn recover(&self, visit: &mut dyn FnMut(&LogSummary) -> Result<()>) -> Result<()> {
@@ -326,6 +373,34 @@ impl Store for Shelf {
 
     fn stats(&self) -> Stats {
         Stats { live_records: 7, free_bytes: u64::MAX, ..Stats::default() }
+    }
+
+    /// At the second time.
+    fn lock_acquire(&self) -> Result<Option<u64>> {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        assert!(asked < 2, "told to panic in lock_acquire");
+        Ok((asked == 1).then_some(42))
+    }
+
+    fn lock_keep(&self) -> Result<()> {
+        match self.asked.load(Ordering::SeqCst) {
+            0 => Err(Error::new(ErrorCode::Locked, "another is the writer")),
+            _ => Ok(()),
+        }
+    }
+
+    fn region(&self, log: u64, seq: u64) -> Result<Region> {
+        assert_ne!(log, 666, "told to panic in region");
+        if seq == 0 {
+            return Err(Error::new(ErrorCode::NotFound, "no such entry"));
+        }
+        let file = File::open(std::env::current_exe()?)?;
+        PINNED.fetch_add(1, Ordering::SeqCst);
+        Ok(Region { file: Box::new(Pinned(file)), offset: seq, len_bytes: log })
+    }
+
+    fn backup(&self, path: &Path) -> Result<()> {
+        Err(Error::new(ErrorCode::Full, format!("no room at {}", path.display())))
     }
 
     fn close(self) -> Result<()> {

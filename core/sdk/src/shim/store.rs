@@ -10,6 +10,9 @@ use sabir_abi::*;
 use sabir_boundary::{batch, owned, slices};
 use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::ptr;
 use std::sync::Arc;
 
 /// The table of the store `S`.
@@ -29,12 +32,16 @@ impl<S: Store> StoreShim<S> {
         scan: Some(Self::scan),
         stats: Some(Self::stats),
         close: Some(Self::close),
-        lock_acquire: None,
-        lock_keep: None,
-        region: None,
-        unpin: None,
-        backup: None,
+        lock_acquire: if Self::can(SABIR_CAP_STORE_LOCK) { Some(Self::lock_acquire) } else { None },
+        lock_keep: if Self::can(SABIR_CAP_STORE_LOCK) { Some(Self::lock_keep) } else { None },
+        region: if Self::can(SABIR_CAP_STORE_REGION) { Some(Self::region) } else { None },
+        unpin: if Self::can(SABIR_CAP_STORE_REGION) { Some(Self::unpin) } else { None },
+        backup: if Self::can(SABIR_CAP_STORE_BACKUP) { Some(Self::backup) } else { None },
     };
+
+    const fn can(capability: u64) -> bool {
+        S::CAPABILITIES & capability != 0
+    }
 
     unsafe extern "C" fn open(
         host: *const sabir_host,
@@ -197,6 +204,71 @@ impl<S: Store> StoreShim<S> {
         }
     }
 
+    unsafe extern "C" fn lock_acquire(store: *mut c_void, epoch: *mut u64, error: *mut sabir_error) -> i64 {
+        // SAFETY: the contract of `lock_acquire`.
+        unsafe {
+            Guarded::<S>::shared(store, "lock_acquire", error, |store| {
+                if epoch.is_null() {
+                    return Err(invalid("nowhere to put the epoch"));
+                }
+                let Some(acquired) = store.lock_acquire()? else { return Ok(SABIR_PENDING) };
+                epoch.write(acquired);
+                Ok(SABIR_OK)
+            })
+        }
+    }
+
+    unsafe extern "C" fn lock_keep(store: *mut c_void, error: *mut sabir_error) -> i64 {
+        // SAFETY: the contract of `lock_keep`.
+        unsafe {
+            Guarded::<S>::shared(store, "lock_keep", error, |store| store.lock_keep().map(|()| SABIR_OK))
+        }
+    }
+
+    unsafe extern "C" fn region(
+        store: *mut c_void,
+        log: u64,
+        seq: u64,
+        fd: *mut i32,
+        offset: *mut u64,
+        len: *mut u64,
+        pin: *mut u64,
+        error: *mut sabir_error,
+    ) -> i64 {
+        // SAFETY: the contract of `region`.
+        unsafe {
+            Guarded::<S>::shared(store, "region", error, |store| {
+                if fd.is_null() || offset.is_null() || len.is_null() || pin.is_null() {
+                    return Err(invalid("nowhere to put the region"));
+                }
+                let region = store.region(log, seq)?;
+                fd.write(region.file.as_fd().as_raw_fd());
+                offset.write(region.offset);
+                len.write(region.len_bytes);
+                pin.write(pinned(region.file));
+                Ok(SABIR_OK)
+            })
+        }
+    }
+
+    unsafe extern "C" fn unpin(store: *mut c_void, pin: u64) {
+        // SAFETY: the contract of `unpin`: the pin came from `region`, and is given back once.
+        unsafe {
+            let host = (*store.cast::<Guarded<S>>()).host;
+            guard::quietly(host, "unpin", || drop(unpinned(pin)));
+        }
+    }
+
+    unsafe extern "C" fn backup(store: *mut c_void, path: sabir_slice, error: *mut sabir_error) -> i64 {
+        // SAFETY: the contract of `backup`.
+        unsafe {
+            Guarded::<S>::shared(store, "backup", error, |store| {
+                let path = slices::str(path).ok_or_else(|| invalid("a path that is no UTF-8"))?;
+                store.backup(Path::new(path)).map(|()| SABIR_OK)
+            })
+        }
+    }
+
     unsafe extern "C" fn close(store: *mut c_void, error: *mut sabir_error) -> i64 {
         // SAFETY: the contract of `close`: the last call.
         unsafe {
@@ -208,6 +280,20 @@ impl<S: Store> StoreShim<S> {
             }
         }
     }
+}
+
+type PinnedFile = Box<dyn AsFd + Send + Sync>;
+
+/// The number under which the host gives a file back.
+fn pinned(file: PinnedFile) -> u64 {
+    Box::into_raw(Box::new(file)).expose_provenance() as u64
+}
+
+/// # Safety
+/// `pin` came from [`pinned`], and is used once.
+unsafe fn unpinned(pin: u64) -> PinnedFile {
+    // SAFETY: the caller promises it.
+    unsafe { *Box::from_raw(ptr::with_exposed_provenance_mut::<PinnedFile>(pin as usize)) }
 }
 
 /// What a visitor's refusal becomes: the visitor knows why.

@@ -11,6 +11,7 @@ use sabir_boundary::{link, waker};
 use std::ffi::c_void;
 use std::io::IoSlice;
 use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
 use std::ptr;
 use std::task::{Context, Poll};
 
@@ -154,10 +155,11 @@ unsafe fn give_link(host: Host, out: *mut sabir_link, link: Box<dyn Link>) -> Re
     if out.is_null() {
         return Err(invalid("nowhere to put the link"));
     }
-    let vtable = match link.framing() {
-        Framing::Stream => &STREAM_LINK,
-        Framing::Message => &MESSAGE_LINK,
-        Framing::Exchange => &EXCHANGE_LINK,
+    let vtable = match (link.framing(), link.sends_files()) {
+        (Framing::Stream, false) => &STREAM_LINK,
+        (Framing::Stream, true) => &FILE_LINK,
+        (Framing::Message, _) => &MESSAGE_LINK,
+        (Framing::Exchange, _) => &EXCHANGE_LINK,
     };
     let state = LinkState { link, attributes: AttributeArray::default() };
     // SAFETY: the caller promises it.
@@ -208,7 +210,7 @@ unsafe extern "C" fn listener_drop(listener: *mut c_void) {
     unsafe { ListenerObject::free(listener, "dropping a listener") }
 }
 
-const fn link_table(framing: u32) -> sabir_link_vtable {
+const fn link_table(framing: u32, sends_files: bool) -> sabir_link_vtable {
     sabir_link_vtable {
         struct_size: size_of::<sabir_link_vtable>() as u32,
         framing,
@@ -218,14 +220,15 @@ const fn link_table(framing: u32) -> sabir_link_vtable {
         poll_write: Some(link_poll_write),
         poll_flush: Some(link_poll_flush),
         poll_shutdown: Some(link_poll_shutdown),
-        poll_send_file: None,
+        poll_send_file: if sends_files { Some(link_poll_send_file) } else { None },
         drop: Some(link_drop),
     }
 }
 
-static STREAM_LINK: sabir_link_vtable = link_table(SABIR_FRAMING_STREAM);
-static MESSAGE_LINK: sabir_link_vtable = link_table(SABIR_FRAMING_MESSAGE);
-static EXCHANGE_LINK: sabir_link_vtable = link_table(SABIR_FRAMING_EXCHANGE);
+static STREAM_LINK: sabir_link_vtable = link_table(SABIR_FRAMING_STREAM, false);
+static FILE_LINK: sabir_link_vtable = link_table(SABIR_FRAMING_STREAM, true);
+static MESSAGE_LINK: sabir_link_vtable = link_table(SABIR_FRAMING_MESSAGE, false);
+static EXCHANGE_LINK: sabir_link_vtable = link_table(SABIR_FRAMING_EXCHANGE, false);
 
 /// Calls `poll` with the caller's waker.
 ///
@@ -354,6 +357,26 @@ unsafe extern "C" fn link_poll_shutdown(
     }
 }
 
+unsafe extern "C" fn link_poll_send_file(
+    link: *mut c_void,
+    waker: *const sabir_waker,
+    fd: i32,
+    offset: u64,
+    len: usize,
+    error: *mut sabir_error,
+) -> i64 {
+    // SAFETY: the contract of `poll_send_file`: the descriptor is open during the call.
+    unsafe {
+        LinkObject::exclusive(link, "poll_send_file", error, |state| {
+            if fd < 0 || len == 0 {
+                return Err(invalid("no file to send, or nothing of it"));
+            }
+            let file = BorrowedFd::borrow_raw(fd);
+            status(polled(waker, |cx| state.link.poll_send_file(cx, file, offset, len))?.map(count))
+        })
+    }
+}
+
 unsafe extern "C" fn link_drop(link: *mut c_void) {
     // SAFETY: the contract of `drop`.
     unsafe { LinkObject::free(link, "dropping a link") }
@@ -422,6 +445,20 @@ impl Link for InnerLink {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.link.poll_flush(cx)
+    }
+
+    fn sends_files(&self) -> bool {
+        self.link.sends_files()
+    }
+
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize>> {
+        self.link.poll_send_file(cx, file, offset, len)
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {

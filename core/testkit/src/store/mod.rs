@@ -9,6 +9,7 @@
 //!   subject    the store that is looked at, and how to open it
 //!   batches    atomic, ordered, tickets                    entries   links, labels, removals, spans, temporary logs
 //!   keys       order, ranges                               reading   bounds, parts, large and many
+//!   lending    regions of files      taking  locks and copies
 //!   surviving  closing, crashing, two openers              damage    flipped bits, missing and cut files
 //! ```
 
@@ -16,9 +17,11 @@ mod batches;
 mod damage;
 mod entries;
 mod keys;
+mod lending;
 mod reading;
 mod subject;
 mod surviving;
+mod taking;
 
 use crate::report::Report;
 pub use subject::Subject;
@@ -31,6 +34,9 @@ enum Needs {
     Replace,
     NoReplace,
     Survival,
+    Region,
+    Lock,
+    Backup,
 }
 
 /// One contract.
@@ -54,13 +60,16 @@ const fn contract(
 pub fn run(subject: &Subject) -> Report {
     let mut report = Report::new();
     let tables = [batches::CONTRACTS, entries::CONTRACTS, keys::CONTRACTS, reading::CONTRACTS];
-    let rest = [surviving::CONTRACTS, damage::CONTRACTS];
+    let rest = [surviving::CONTRACTS, damage::CONTRACTS, lending::CONTRACTS, taking::CONTRACTS];
     for (number, row) in tables.iter().chain(&rest).flat_map(|table| table.iter()).enumerate() {
         let bench = Bench::new(subject, number);
         let missing = match row.needs {
             Needs::Nothing => None,
             Needs::Replace => (!subject.replaces()).then_some("it does not claim to replace"),
             Needs::NoReplace => subject.replaces().then_some("it claims to replace"),
+            Needs::Region => (!subject.has_regions()).then_some("it does not claim to give regions of files"),
+            Needs::Lock => (!subject.locks()).then_some("it does not claim to have a lock"),
+            Needs::Backup => (!subject.copies()).then_some("it does not claim to copy itself"),
             Needs::Survival => (!subject.survives()).then_some("it does not claim to survive the process"),
         };
         match missing {

@@ -2,7 +2,10 @@
 //! The store that is looked at, how to open it, and short words for batches and reads.
 
 use bytes::Bytes;
-use sabir_host::abi::{SABIR_CAP_STORE_PERSISTENT, SABIR_CAP_STORE_REPLACE};
+use sabir_host::abi::{
+    SABIR_CAP_STORE_BACKUP, SABIR_CAP_STORE_LOCK, SABIR_CAP_STORE_PERSISTENT, SABIR_CAP_STORE_REGION,
+    SABIR_CAP_STORE_REPLACE,
+};
 use sabir_host::{Component, Error, Store};
 use sabir_model::store::{Batch, Level, LogId, LogSummary, Op, Read, Record, Want};
 use std::fs;
@@ -54,6 +57,18 @@ impl Subject {
 
     pub(super) fn survives(&self) -> bool {
         self.capabilities & SABIR_CAP_STORE_PERSISTENT != 0
+    }
+
+    pub(super) fn has_regions(&self) -> bool {
+        self.capabilities & SABIR_CAP_STORE_REGION != 0
+    }
+
+    pub(super) fn locks(&self) -> bool {
+        self.capabilities & SABIR_CAP_STORE_LOCK != 0
+    }
+
+    pub(super) fn copies(&self) -> bool {
+        self.capabilities & SABIR_CAP_STORE_BACKUP != 0
     }
 
     pub(super) fn replaces(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use super::end::{Check, Failure};
 use super::subject::Subject;
-use super::{accepting, addresses, bytes, ending, messages, pressure, standing, waking};
+use super::{accepting, addresses, bytes, ending, files, messages, pressure, standing, waking};
 use crate::report::{Outcome, Report};
 use sabir_host::Framing;
 use std::future::Future;
@@ -20,6 +20,7 @@ pub(super) enum Needs {
     HalfClose,
     Stream,
     Messages,
+    Files,
 }
 
 /// One contract.
@@ -53,6 +54,7 @@ fn contracts() -> impl Iterator<Item = &'static Contract> {
         pressure::CONTRACTS,
         waking::CONTRACTS,
         messages::CONTRACTS,
+        files::CONTRACTS,
         standing::CONTRACTS,
     ]
     .into_iter()
@@ -114,7 +116,8 @@ fn lacks(subject: &Subject, needs: Needs) -> Option<&'static str> {
     let profile = subject.profile();
     match needs {
         Needs::HalfClose if !profile.half_close => Some("links are closed as a whole"),
-        Needs::Stream if profile.framing != Framing::Stream => Some("links have boundaries"),
+        Needs::Stream | Needs::Files if profile.framing != Framing::Stream => Some("links have boundaries"),
+        Needs::Files if !subject.sends_files() => Some("it does not claim that links send files"),
         Needs::Messages if profile.framing != Framing::Message => Some("links have no messages"),
         _ => None,
     }

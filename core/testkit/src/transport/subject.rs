@@ -137,6 +137,12 @@ impl Subject {
         &self.profile
     }
 
+    /// Whether the outermost transport claims that links send files.
+    pub(super) fn sends_files(&self) -> bool {
+        let outermost = self.wrapper.as_ref().map_or(&self.transport, |wrapper| &wrapper.transport);
+        outermost.capabilities() & abi::SABIR_CAP_TRANSPORT_SEND_FILE != 0
+    }
+
     /// How many listeners were opened so far: a case that opened none has shown nothing.
     pub(super) fn listeners_opened(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
