@@ -34,6 +34,8 @@ pub(crate) struct Pending {
     level: Level,
     need: CommitNeed,
     bytes: usize,
+    /// How often something was put in, this batch or an earlier one.
+    changes: u64,
     /// Lanes that got entries: their committed watermark moves with the commit.
     pub grown: Vec<(Key<Queue>, u8)>,
     /// Lanes that have collected plain removals.
@@ -73,16 +75,19 @@ impl Pending {
     /// Makes a record and its entry.
     pub fn append(&mut self, log: LogId, seq: u64, label: Bytes, message: &Message) {
         self.bytes += message.size_bytes();
+        self.changes += 1;
         self.ops.push(Op::Append { log, seq, span: 1, format: 0, label, record: message.pieces() });
     }
 
     /// Makes another entry for a record.
     pub fn link(&mut self, log: LogId, seq: u64, from: (LogId, u64), label: Bytes) {
+        self.changes += 1;
         self.ops.push(Op::Link { log, seq, from_log: from.0, from_seq: from.1, label });
     }
 
     /// Removes entries together with what was put in before.
     pub fn remove(&mut self, log: LogId, first: u64, last: u64) {
+        self.changes += 1;
         if let Some(Op::Remove { log: of, last: end, .. }) = self.ops.last_mut()
             && *of == log
             && *end + 1 == first
@@ -95,14 +100,17 @@ impl Pending {
 
     /// Removes a log with all that is in it; its numbers begin anew.
     pub fn forget(&mut self, log: LogId) {
+        self.changes += 1;
         self.ops.push(Op::Trim { log, before: FORGET });
     }
 
     pub fn put(&mut self, key: Bytes, value: Bytes) {
+        self.changes += 1;
         self.ops.push(Op::Put { key, value });
     }
 
     pub fn delete(&mut self, key: Bytes) {
+        self.changes += 1;
         self.ops.push(Op::Delete { key });
     }
 
@@ -116,9 +124,9 @@ impl Pending {
         self.bytes
     }
 
-    /// How many operations are in it by now.
-    pub fn len(&self) -> usize {
-        self.ops.len()
+    /// Grows with everything that is put in, also where that becomes part of an operation which is in it already.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Whether there is nothing in it.

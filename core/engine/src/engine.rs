@@ -9,6 +9,7 @@ use crate::input::{Admin, Client, Input};
 use crate::output::{CommitNeed, Outputs, ReadId};
 use crate::publish::PublishMeta;
 use crate::query::Stats;
+use crate::queue::brake::Brake;
 use crate::queue::paging::merge;
 use crate::queue::{Memory, Queue};
 use crate::reads::{Purpose, Reads};
@@ -19,7 +20,7 @@ use crate::slab::{Key, Slab};
 use crate::subscription::{Subscription, Unsettled};
 use sabir_model::Now;
 use sabir_model::store::{Batch, Record};
-use sabir_model::verb::{Answer, Reason, Refusal, Request, SessionId, Told, Verb};
+use sabir_model::verb::{Answer, Reason, Refusal, Request, SessionId, Told, Transact, Verb};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct Engine {
     pub(crate) reads: Reads,
     pub(crate) delayed: Delayed,
     pub(crate) flow: Flow,
+    /// Producers that are held for a moment.
+    pub(crate) brakes: Vec<Brake>,
     /// Queues for which dispatch is due.
     pub(crate) scheduled: VecDeque<Key<Queue>>,
     /// Browsers that have no queue any more.
@@ -112,6 +115,7 @@ impl Engine {
             reads: Reads::default(),
             delayed: Delayed::default(),
             flow: Flow::default(),
+            brakes: Vec::new(),
             scheduled: VecDeque::new(),
             idle_browsers: Vec::new(),
             cancelled: Vec::new(),
@@ -303,7 +307,10 @@ impl Engine {
         verb: Verb,
         out: &mut Outputs,
     ) {
-        let before = self.pending.len();
+        let before = self.pending.changes();
+        // A full store does not hold back whoever only makes room, in a transaction or not.
+        let commits = matches!(verb, Verb::Transact(Transact::Commit));
+        let removes = commits && self.only_accepts(key, transaction);
         let failed = matches!(self.state, State::Failed(_));
         let result =
             if failed { Err(self.state_refusal()) } else { self.perform(key, id, transaction, verb) };
@@ -311,7 +318,8 @@ impl Engine {
         let (need, answer) = match result {
             Ok(told) => {
                 // Nothing that must survive is confirmed before it is durable.
-                let need = (self.pending.len() > before).then_some(self.pending.id);
+                let removed = removes && !self.pending.shrunk.is_empty();
+                let need = (removed || self.pending.changes() > before).then_some(self.pending.id);
                 (need, told.map_or(Answer::Done, |told| Answer::Told(Box::new(told))))
             }
             Err(refusal) => (None, Answer::Refused(Box::new(refusal))),
@@ -320,7 +328,8 @@ impl Engine {
             if need.is_some() {
                 self.pending.want_durable();
             }
-            self.answer(key, token, need, answer, Kind::Other, out);
+            let kind = if removes { Kind::Removal } else { Kind::Other };
+            self.answer(key, token, need, answer, kind, out);
         }
     }
 
@@ -517,6 +526,7 @@ impl Engine {
                 self.dispatch(key, out);
             }
             self.give_back_memory();
+            self.ease_brakes(out);
         }
         out.commit = if matches!(self.state, State::Failed(_)) {
             CommitNeed::None
@@ -538,10 +548,7 @@ impl Engine {
             self.now.monotonic_ms.saturating_add(pause.min(self.config.limits.sweep_interval_ms.max(1)))
         });
         let sweep = self.expiring.then_some(self.next_sweep_ms);
-        match (delayed, sweep) {
-            (Some(delayed), Some(sweep)) => Some(delayed.min(sweep)),
-            (delayed, sweep) => delayed.or(sweep),
-        }
+        [delayed, sweep, self.next_brake_ms()].into_iter().flatten().min()
     }
 
     /// Takes memory back from queues that have more than others can spare.

@@ -33,12 +33,12 @@ impl Engine {
             if meta.transaction != 0 {
                 return self.settle_later(key, meta.transaction, &mut taken, &settle.outcome).map(|()| None);
             }
-            let before = self.pending.len();
+            let before = self.pending.changes();
             let changed = !taken.is_empty();
             for unsettled in taken.drain(..) {
                 self.settle_one(unsettled, &settle.outcome);
             }
-            let kept = self.pending.len() > before || !self.pending.shrunk.is_empty();
+            let kept = self.pending.changes() > before || !self.pending.shrunk.is_empty();
             Ok((changed && kept).then_some(self.pending.id))
         });
         taken.clear();
@@ -55,6 +55,7 @@ impl Engine {
                 }
             }
             Err(refusal) => {
+                self.refuse_commit(key, meta.transaction, &refusal);
                 self.answer(key, meta.token, None, Answer::Refused(Box::new(refusal)), Kind::Other, out);
             }
         }

@@ -53,9 +53,25 @@ pub(crate) struct Transaction {
     log: Option<u64>,
     durable_next: u64,
     temporary_next: u64,
+    /// Something of it was refused: the rest must not count alone.
+    refused: Option<String>,
+}
+
+impl Transaction {
+    /// Whether it does nothing but take messages out.
+    fn only_accepts(&self) -> bool {
+        let accepts = |(_, outcome): &(Unsettled, Outcome)| *outcome == Outcome::Accept;
+        self.items.is_empty() && self.refused.is_none() && self.settled.iter().all(accepts)
+    }
 }
 
 impl Engine {
+    /// Whether this transaction does nothing but take messages out.
+    pub(crate) fn only_accepts(&self, key: Key<Session>, id: u64) -> bool {
+        let found = self.sessions.get(key).and_then(|session| session.transactions.get(&id));
+        found.is_some_and(Transaction::only_accepts)
+    }
+
     /// Begins, commits or rolls back.
     pub(crate) fn transact(&mut self, key: Key<Session>, id: u64, what: Transact) -> Result<(), Refusal> {
         match what {
@@ -143,8 +159,18 @@ impl Engine {
             Ok(()) if meta.confirm => self.answer(key, meta.token, None, Answer::Done, Kind::Publish, out),
             Ok(()) => {}
             Err(refusal) => {
+                self.refuse_commit(key, id, &refusal);
                 self.answer(key, meta.token, None, Answer::Refused(Box::new(refusal)), Kind::Publish, out);
             }
+        }
+    }
+
+    /// A part of a transaction was refused, which its session may hear only after it has sent the commit: that can
+    /// only roll back.
+    pub(crate) fn refuse_commit(&mut self, key: Key<Session>, id: u64, refusal: &Refusal) {
+        let found = self.sessions.get_mut(key).and_then(|session| session.transactions.get_mut(&id));
+        if let Some(transaction) = found {
+            transaction.refused.get_or_insert_with(|| refusal.text.clone());
         }
     }
 
@@ -247,11 +273,16 @@ impl Engine {
 
     /// Makes all of it count.
     fn commit(&mut self, key: Key<Session>, mut transaction: Transaction) -> Result<(), Refusal> {
-        let routed = match self.route_items(key, &transaction) {
+        let removes = transaction.only_accepts();
+        let routed = match transaction.refused.take() {
+            None => self.route_items(key, &transaction).map_err(|refusal| refusal.text),
+            Some(refused) => Err(format!("a part of it was refused: {refused}")),
+        };
+        let routed = match routed {
             Ok(routed) => routed,
-            Err(refusal) => {
+            Err(text) => {
                 self.roll_back(transaction);
-                let text = format!("the transaction was rolled back: {}", refusal.text);
+                let text = format!("the transaction was rolled back: {text}");
                 return Err(Refusal::new(Reason::RolledBack, text));
             }
         };
@@ -261,7 +292,12 @@ impl Engine {
             self.commit_item(key, log, item, &routes);
         }
         for (unsettled, outcome) in std::mem::take(&mut transaction.settled) {
-            self.commit_settle(unsettled, &outcome);
+            if removes {
+                // Removals that depend on nothing else also go together, and free room where there is none.
+                self.settle_one(unsettled, &outcome);
+            } else {
+                self.commit_settle(unsettled, &outcome);
+            }
         }
         self.drop_hidden(&transaction);
         Ok(())

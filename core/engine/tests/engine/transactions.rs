@@ -2,7 +2,7 @@
 //! Transactions: all or nothing.
 
 use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
-use sabir_engine::{Config, Limits};
+use sabir_engine::{Config, Limits, WhenFull};
 use sabir_model::verb::{Outcome, Reason, Transact, Verb};
 
 fn broker() -> Broker {
@@ -208,4 +208,86 @@ fn a_delayed_message_of_a_large_transaction_is_not_lost_when_the_bound_on_delays
     assert_eq!(broker.transact(1, 5, Transact::Commit), Reaction::Done);
     let texts: Vec<String> = broker.got(2).into_iter().map(|got| got.text).collect();
     assert_eq!(texts, ["within"]);
+}
+
+#[test]
+fn a_commit_that_only_consumes_is_not_answered_before_it_is_durable_whatever_else_was_removed_just_before() {
+    for also_publishes in [false, true] {
+        let mut broker = broker();
+        broker.publish_all(1, 1, ["a", "b"]);
+        broker.subscribe(1, 1, &["queue://A"], 10);
+        let got = broker.got(1);
+        broker.auto_commit = false;
+        // Both transactions end in one batch, and what they remove is one range.
+        for (transaction, got) in [(5, &got[0]), (6, &got[1])] {
+            broker.done(1, 0, transaction, Verb::Transact(Transact::Begin));
+            if also_publishes {
+                broker.done(
+                    1,
+                    2,
+                    transaction,
+                    Verb::Publish(Draft { persistent: false, ..draft("x") }.message()),
+                );
+            }
+            broker.settle_in(1, transaction, 1, got.tag, Outcome::Accept);
+        }
+        let commits =
+            [5, 6].map(|transaction| broker.send(1, 0, transaction, Verb::Transact(Transact::Commit)));
+        assert_eq!(commits.map(|token| broker.answer(1, token)), [None, None]);
+        broker.commit();
+        assert_eq!(
+            commits.map(|token| broker.answer(1, token)),
+            [Some(Reaction::Done), Some(Reaction::Done)]
+        );
+        let mut broker = broker.crash(0);
+        broker.open(1);
+        broker.subscribe(1, 1, &["queue://A"], 10);
+        assert!(broker.got(1).is_empty());
+    }
+}
+
+#[test]
+fn a_transaction_of_which_a_part_was_refused_can_only_be_rolled_back() {
+    let mut config = Config::default();
+    config.default_policy.max_messages = 2;
+    config.default_policy.when_full = WhenFull::Refuse;
+    let mut broker = Broker::with(config);
+    broker.open(1);
+    broker.produce(1, 1, &["queue://A"]);
+    broker.produce(1, 2, &["queue://B"]);
+    broker.publish_all(1, 1, ["in", "full"]);
+    broker.subscribe(1, 1, &["queue://A"], 1);
+    let got = broker.got(1);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    publish_in(&mut broker, 2, "out");
+    broker.settle_in(1, 5, 1, got[0].tag, Outcome::Accept);
+    let refused = broker.ask(1, 1, 5, Verb::Publish(draft("too much").message()));
+    assert_eq!(refused, Reaction::Refused(Reason::Full));
+    assert_eq!(broker.transact(1, 5, Transact::Commit), Reaction::Refused(Reason::RolledBack));
+    broker.subscribe(1, 2, &["queue://B"], 10);
+    assert_eq!(broker.texts(1).into_iter().filter(|text| text == "out").count(), 0);
+    let mut broker = broker.crash(usize::MAX);
+    broker.open(1);
+    broker.subscribe(1, 1, &["queue://A"], 10);
+    assert_eq!(broker.texts(1), ["in", "full"]);
+}
+
+#[test]
+fn a_full_store_holds_nobody_back_who_only_consumes_in_a_transaction() {
+    let mut broker = broker();
+    broker.publish_all(1, 1, ["a", "b"]);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://A"], 10);
+    let got = broker.got(2);
+    broker.fill_up();
+    let held = broker.send(1, 1, 0, Verb::Publish(draft("c").message()));
+    broker.done(2, 0, 5, Verb::Transact(Transact::Begin));
+    for got in &got {
+        broker.settle_in(2, 5, 1, got.tag, Outcome::Accept);
+    }
+    assert_eq!(broker.transact(2, 5, Transact::Commit), Reaction::Done);
+    assert_eq!((broker.store.durable_entries(), broker.answer(1, held)), (0, None));
+    broker.make_room();
+    broker.sync(usize::MAX);
+    assert_eq!(broker.answer(1, held), Some(Reaction::Done));
 }
