@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients: stomp.py with a listener that waits, and a bare socket that can say anything."""
 
+import os
 import queue
 import socket
 import threading
@@ -8,6 +9,9 @@ import time
 
 import stomp
 
+# Who the tests are, and on which virtual host, for peers that check it.
+USER, _, PASSWORD = os.environ.get("STOMP_LOGIN", "admin:admin").partition(":")
+HOST = os.environ.get("STOMP_HOST", "localhost")
 CLASSES = {"1.0": stomp.Connection10, "1.1": stomp.Connection11, "1.2": stomp.Connection12}
 PATIENCE = 10.0
 
@@ -48,11 +52,11 @@ class Client:
     def __init__(self, address, version="1.2", client_id=None, heartbeats=(0, 0), **connect):
         self.version = version
         self.inbox = Inbox()
-        options = {} if version == "1.0" else {"heartbeats": heartbeats}
+        options = {} if version == "1.0" else {"heartbeats": heartbeats, "vhost": HOST}
         self.connection = CLASSES[version]([address], auto_content_length=False, **options)
         self.connection.set_listener("inbox", self.inbox)
         headers = {"client-id": client_id} if client_id else {}
-        self.connection.connect(connect.pop("user", "admin"), connect.pop("password", "admin"), wait=True, headers=headers, **connect)
+        self.connection.connect(connect.pop("user", USER), connect.pop("password", PASSWORD), wait=True, headers=headers, **connect)
         self._receipts = 0
 
     def receipt(self):
@@ -160,7 +164,7 @@ class Raw:
         self.socket.sendall(text if isinstance(text, bytes) else text.encode())
 
     def connect(self, version="1.2", headers=""):
-        self.send(f"CONNECT\naccept-version:{version}\nhost:localhost\nlogin:admin\npasscode:admin\n{headers}\n\0")
+        self.send(f"CONNECT\naccept-version:{version}\nhost:{HOST}\nlogin:{USER}\npasscode:{PASSWORD}\n{headers}\n\0")
         frame = self.frame()
         assert frame.command == "CONNECTED", frame
         return frame

@@ -94,6 +94,39 @@ impl<'a> DeliveryArray<'a> {
         DeliveryArray::default().refill(deliveries)
     }
 
+    /// The array of these deliveries with their bodies in pieces of so many bytes, as of a host that does not hold them
+    /// whole.
+    pub fn in_pieces(deliveries: &'a [Delivery], piece_bytes: usize) -> Self {
+        let mut raw = Vec::new();
+        for one in deliveries {
+            let whole = delivery(one);
+            let DeliveryKind::Message { message, .. } = &one.kind else {
+                raw.push(whole);
+                continue;
+            };
+            let body = message.body();
+            let last = body.len().saturating_sub(1) / piece_bytes.max(1);
+            let mut pieces: Vec<&[u8]> = body.chunks(piece_bytes.max(1)).collect();
+            if pieces.is_empty() {
+                pieces.push(&[]);
+            }
+            raw.extend(pieces.into_iter().enumerate().map(|(at, piece)| {
+                let mut part = whole;
+                part.flags |= if at == 0 { 0 } else { SABIR_DELIVERY_CONTINUED };
+                part.flags |= if at == last { 0 } else { SABIR_DELIVERY_MORE };
+                part.body = slices::slice(piece);
+                part
+            }));
+        }
+        DeliveryArray { raw, borrowed: PhantomData }
+    }
+
+    /// The array without its first elements, which were taken.
+    pub fn after(mut self, taken: usize) -> Self {
+        self.raw.drain(..taken.min(self.raw.len()));
+        self
+    }
+
     /// The same memory, for other deliveries.
     pub fn refill<'b>(self, deliveries: &'b [Delivery]) -> DeliveryArray<'b> {
         let mut raw = self.raw;

@@ -270,7 +270,8 @@ impl<'m> Head<'m> {
     /// anything from outside goes through [`Head::parse`].
     pub fn trusted(bytes: &'m [u8]) -> Option<Self> {
         let fixed = bytes.get(..FIXED_HEAD_BYTES)?;
-        let len = u32_at(fixed, 4) as usize;
+        // A head that says it is shorter than its fixed part has nothing that the accessors could read.
+        let len = Some(u32_at(fixed, 4) as usize).filter(|len| *len >= FIXED_HEAD_BYTES)?;
         let properties_at = (u32_at(fixed, 8) as usize).max(FIXED_HEAD_BYTES);
         Some(Head { bytes: bytes.get(..len)?, properties_at: properties_at.min(len) })
     }

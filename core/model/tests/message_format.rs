@@ -107,3 +107,15 @@ fn every_code_of_the_document_is_a_value_and_the_next_is_none() {
     }
     assert!(sabir_model::property::check(&[0, 0, 0, 1, 0, 1, b'p', 14]).is_err());
 }
+
+#[test]
+fn a_head_that_says_it_is_shorter_than_its_fixed_part_is_none() {
+    let mut bytes = Vec::new();
+    HeadWriter::new(&mut bytes, &Fixed::default()).finish();
+    assert_eq!(Head::trusted(&bytes).map(|head| head.priority()), Some(4));
+    for len in [0u32, 1, 39] {
+        bytes[4..8].copy_from_slice(&len.to_le_bytes());
+        assert!(Head::trusted(&bytes).is_none(), "{len}");
+        assert!(Head::parse(&bytes).is_err(), "{len}");
+    }
+}

@@ -80,24 +80,23 @@ impl Core {
             Err((reason, _)) => {
                 let problem = Problem::new(refusal(reason), reply.text.to_owned());
                 let receipt = self.receipts.name_of(reply.token).map(<[u8]>::to_vec);
-                // Receipts that were answered before, even in the same call, come before the ERROR that ends all.
+                // Receipts that were answered before, even in the same call, come first.
                 self.flush(now, out);
                 self.fail(problem.with_raw_receipt(receipt.as_deref()), out);
             }
         }
     }
 
-    /// Whether something waits to be written that may be written now.
+    /// Whether something waits to be written that may be written now. What was answered before something went wrong
+    /// is still written, before the `ERROR` that ends all.
     pub fn is_flush_due(&self) -> bool {
-        !self.sending && self.phase != Phase::Closed && self.receipts.front().is_some()
+        let ends = self.phase == Phase::Closed && self.failure.is_none();
+        !self.sending && !ends && self.receipts.front().is_some()
     }
 
     /// Writes what waits: receipts whose turn has come, `CONNECTED`, an `ERROR`.
     pub fn flush(&mut self, now: Now, out: &mut Out<'_>) {
         self.timers.is_called(now);
-        if self.failure.is_some() {
-            self.flush_failure(out);
-        }
         while self.is_flush_due() {
             let mark = out.mark();
             let Some(kind) = self.write_front(out) else { return };
@@ -118,6 +117,7 @@ impl Core {
                 Kind::Receipt => {}
                 Kind::Disconnect => {
                     self.phase = Phase::Closed;
+                    self.failure = None;
                     out.close_link();
                 }
             }
@@ -126,6 +126,9 @@ impl Core {
                 out.set_full();
             }
             self.timers.has_written(now);
+        }
+        if self.failure.is_some() {
+            self.flush_failure(out);
         }
     }
 

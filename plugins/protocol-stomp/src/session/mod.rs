@@ -197,8 +197,9 @@ impl StompSession {
                     out.rollback(mark);
                     if out.is_empty() {
                         // There will never be more room: to wait for it would be to hang.
-                        self.core
-                            .fail(Problem::short("the frame asks for more than fits into one step"), out);
+                        let problem = Problem::short("the frame asks for more than fits into one step");
+                        let receipt = self.decoder.header_so_far(rest, HeaderName::Receipt);
+                        self.core.fail(problem.with_receipt(receipt), out);
                         continue;
                     }
                     out.set_full();

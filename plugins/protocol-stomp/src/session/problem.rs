@@ -132,6 +132,10 @@ impl Core {
             out.close_link();
             return;
         }
+        if self.is_flush_due() {
+            // Receipts that found no room come first: the deadline is set to now.
+            return;
+        }
         let Some(failure) = self.failure.take() else { return };
         let mark = out.mark();
         let had_room = !out.is_empty();

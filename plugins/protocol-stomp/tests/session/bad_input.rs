@@ -135,6 +135,17 @@ fn s10_control_characters_in_names_are_refused_and_never_written_back_raw() {
 }
 
 #[test]
+fn a_receipt_that_cannot_be_written_back_is_left_out_of_the_error() {
+    // 1.2 takes no carriage return from the midst of a line, and this one's escape is undefined.
+    for receipt in ["a\\tb", "a\rb", "a\\"] {
+        let mut peer = Peer::connected("1.2");
+        peer.send(format!("SEND\nreceipt:{receipt}\ndestination:\n\n\0"));
+        let error = peer.expect_error("message:");
+        assert!(!error.contains("receipt-id"), "{error:?}");
+    }
+}
+
+#[test]
 fn s11_headers_that_are_not_utf8() {
     for bad in [&b"\xc0\x80"[..], b"\xff\xfe", b"\xed\xa0\x80"] {
         let frame = [b"SEND\ndestination:/queue/q\nx:", bad, b"\n\n\0"].concat();

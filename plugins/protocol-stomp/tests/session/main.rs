@@ -7,6 +7,7 @@ mod deliver;
 mod destinations;
 mod peer;
 mod receipts;
+mod room;
 mod send;
 mod subscribe;
 mod timers;

@@ -64,6 +64,16 @@ impl Peer {
         }
     }
 
+    /// A session of 1.2 that has logged in and has little room in each call.
+    pub fn cramped(headers: &str, capacities: Capacities) -> Peer {
+        let mut peer = Peer::with("{}", capacities);
+        peer.send(format!("CONNECT\naccept-version:1.2\nhost:x\n{headers}\n\0"));
+        peer.answer_all();
+        assert!(peer.text().starts_with("CONNECTED\n"));
+        peer.requests.clear();
+        peer
+    }
+
     /// A session that has logged in with this version.
     pub fn connected(version: &str) -> Peer {
         Peer::logged_in(version, "", "{}")
@@ -90,7 +100,10 @@ impl Peer {
             self.session.on_bytes(self.now, input, &mut out);
             let consumed = self.buffers.consumed();
             let input = std::mem::take(&mut self.input);
+            let before = (self.requests.len(), self.output.len());
             let full = self.collect(&input, &[]);
+            let stands = consumed == 0 && before == (self.requests.len(), self.output.len());
+            assert!(!(full && stands), "the session asks for room for ever");
             self.input = input.get(consumed..).unwrap().to_vec();
             if !full {
                 return;
@@ -152,6 +165,16 @@ impl Peer {
         let array = DeliveryArray::of(deliveries);
         let taken = self.session.on_deliveries(self.now, array.lend(), &mut self.buffers.out());
         self.collect(&[], deliveries);
+        taken
+    }
+
+    /// The broker delivers a body in pieces, of which the first `skip` were taken; the answer is how many are now.
+    pub fn deliver_pieces(&mut self, delivery: &Delivery, piece_bytes: usize, skip: usize) -> usize {
+        self.buffers.reset();
+        let one = std::slice::from_ref(delivery);
+        let array = DeliveryArray::in_pieces(one, piece_bytes).after(skip);
+        let taken = self.session.on_deliveries(self.now, array.lend(), &mut self.buffers.out());
+        self.collect(&[], one);
         taken
     }
 

@@ -57,6 +57,18 @@ fn messages_that_nothing_waits_for_are_not_confirmed() {
 }
 
 #[test]
+fn a_receipt_covers_a_commit_before_it_that_asked_for_none() {
+    let mut peer = Peer::connected("1.2");
+    peer.send("BEGIN\ntransaction:t\n\n\0COMMIT\ntransaction:t\n\n\0BEGIN\ntransaction:u\nreceipt:r\n\n\0");
+    let _ = peer.take();
+    let (commit, begin) = (peer.take(), peer.take());
+    peer.done(begin.token);
+    assert_eq!(peer.text(), "");
+    peer.done(commit.token);
+    assert_eq!(peer.text(), "RECEIPT\nreceipt-id:r\n\n^@");
+}
+
+#[test]
 fn every_command_can_have_a_receipt() {
     let mut peer = Peer::connected("1.2");
     for frame in [

@@ -222,6 +222,7 @@ fn a_reply_to_somebody_who_is_gone_is_dropped_unless_a_receipt_was_wanted() {
     assert!(!peer.closed);
     peer.send("SEND\ndestination:/remote-temp-queue/x-temp-1\nreceipt:1\n\n\0");
     let attach = peer.take();
+    assert!(matches!(attach.verb, Verb::Attach(_)), "it may be there again");
     peer.refuse(attach.token, Reason::NotFound, "no such destination");
     peer.expect_error("receipt-id:1\n");
 }

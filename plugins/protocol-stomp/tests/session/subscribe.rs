@@ -50,6 +50,7 @@ fn every_option_is_understood_in_the_spelling_of_activemq_and_rabbitmq() {
     assert_eq!(subscribe.selector.as_deref(), Some("convert_string_expressions:x > 5"));
     assert_eq!(subscribed("", "destination:q\nprefetch-count:9\n").credit, 9);
     assert_eq!(subscribed("", "destination:q\nprefetch-count:0\n").credit, 65_535);
+    assert_eq!(subscribed("", "destination:q\nactivemq.prefetchSize:99999999\n").credit, 65_535);
     assert!(subscribed("", "destination:q\nno-local:true\n").no_local);
     assert!(subscribed("", "destination:q\nauto-delete:true\n").auto_delete);
     let browse = subscribed("", "destination:q\nbrowser:true\n");

@@ -95,9 +95,37 @@ fn a_client_that_does_not_log_in_in_time_is_closed_whatever_it_sends() {
 }
 
 #[test]
-fn heart_beats_are_not_sent_before_the_log_in_is_answered() {
+fn heart_beats_count_only_once_the_log_in_is_answered() {
     let mut peer = Peer::new();
-    peer.send("CONNECT\naccept-version:1.2\nhost:h\nheart-beat:0,1000\n\n\0");
+    peer.send("CONNECT\naccept-version:1.2\nhost:h\nheart-beat:1000,1000\n\n\0");
     peer.advance(5000);
+    assert_eq!(peer.text(), "");
+    peer.answer_all();
+    assert!(peer.text().starts_with("CONNECTED\n"));
+    // Both intervals begin now, however long the log-in took.
+    assert_eq!(peer.deadline_ms(), Some(5750));
+    peer.advance(1999);
+    assert_eq!(peer.text(), "\n");
+    peer.advance(1);
+    peer.expect_error("nothing came from the client");
+}
+
+#[test]
+fn a_client_whose_connect_is_not_read_is_not_given_up() {
+    let mut peer = Peer::new();
+    peer.flow(true);
+    assert_eq!(peer.deadline_ms(), None);
+    peer.flow(false);
+    assert_eq!(peer.deadline_ms(), Some(2000));
+}
+
+#[test]
+fn a_session_that_has_ended_waits_for_nothing() {
+    let mut peer = Peer::logged_in("1.2", "heart-beat:1000,1000\n", "{}");
+    peer.send("DISCONNECT\nreceipt:r\n\n\0");
+    peer.answer_all();
+    assert_eq!(peer.text(), "RECEIPT\nreceipt-id:r\n\n^@");
+    assert_eq!(peer.deadline_ms(), None);
+    peer.close("too late");
     assert_eq!(peer.text(), "");
 }
