@@ -6,7 +6,7 @@
 //!   room        the engine behind one short lock     outbox    what waits for one session
 //!   committer   what the engine wants stored, stored  readers   records back from the store
 //!   reactors    threads that serve links              signals   who is told when, and at what cost
-//!   figures     of engine and store, for metrics
+//!   figures     all metrics as text                   exporter  writes them into a file
 //!   clock       the time                              failure   the one after which nothing goes on
 //! ```
 

@@ -47,7 +47,12 @@ pub fn run(command: &ConfigCommand) -> Exit {
                 sources.file.clone_from(file);
             }
             match sources.load() {
-                Ok(settings) => check(&settings, *without_plugins),
+                Ok(settings) => {
+                    for (name, meant) in sources.doubtful_variables() {
+                        eprintln!("warning: ${name}: nobody looks at it; did you mean {meant}?");
+                    }
+                    check(&settings, *without_plugins)
+                }
                 Err(errors) => refuse(&errors),
             }
         }

@@ -6,11 +6,12 @@ use crate::broker::{RunningBroker, ServeError, serve};
 use crate::config::{Config, ConfigErrors, Sources};
 use crate::logging::{self, LevelHandle};
 use crate::plugins;
-use sabir_host::Registry;
+use sabir_host::{Description, Registry};
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Why the broker is to end.
@@ -33,33 +34,54 @@ pub fn run(arguments: &RunArguments) -> Exit {
         Err(errors) => return config::refuse(&errors),
     };
     let level = logging::start(&settings.log);
+    logging::panics();
+    for (variable, meant) in sources.doubtful_variables() {
+        tracing::warn!(variable, "nobody looks at this variable; did you mean {meant}?");
+    }
     let mut registry = Registry::new();
     if let Err(error) = plugins::load(&settings, &mut registry) {
         return give_up(&error, Exit::Plugin);
     }
-    let errors = plugins::check_settings(&settings, &registry.plugins());
+    let plugins = registry.plugins();
+    let errors = plugins::check_settings(&settings, &plugins);
     if !errors.is_empty() {
         return config::refuse(&ConfigErrors(errors));
     }
+    // Before anything is opened: a request to read the configuration again must not end a broker that still starts.
+    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let signals = signals.and_then(Signals::new);
+    let signals = match signals {
+        Ok(signals) => signals,
+        Err(error) => return give_up(&error, Exit::Failure),
+    };
     let drain = Duration::from_millis(settings.broker.drain_timeout_ms);
-    match start(settings, registry) {
-        Ok((broker, summary)) => {
+    let summary = Summary {
+        data_dir: settings.broker.data_dir.display().to_string(),
+        store: settings.store.kind.clone(),
+        plugins: plugins.len(),
+    };
+    let reload = Reload { sources, level, plugins };
+    match start(settings, registry).and_then(|broker| Ok((broker, signals.stoppable()?))) {
+        Ok((broker, signals)) => {
             announce(&broker, &summary);
-            wait(broker, &sources, level.as_ref(), drain)
+            wait(broker, signals, &reload, drain)
         }
         Err(error) => {
-            let exit = match &error {
-                ServeError::Listen { .. } => Exit::Listen,
-                ServeError::Open { kind: "store", .. } | ServeError::Recover { .. } => Exit::StoreOpen,
-                ServeError::Missing { .. } => Exit::Plugin,
-                ServeError::Open { error, .. } if error.code == sabir_host::ErrorCode::Config => {
-                    Exit::Configuration
-                }
-                ServeError::Users(_) => Exit::Configuration,
-                ServeError::Open { .. } | ServeError::System { .. } => Exit::Failure,
-            };
+            let exit = exit_of(&error);
             give_up(&error, exit)
         }
+    }
+}
+
+/// How the program ends when the broker does not start.
+fn exit_of(error: &ServeError) -> Exit {
+    match error {
+        ServeError::Listen { .. } => Exit::Listen,
+        ServeError::Missing { .. } => Exit::Plugin,
+        ServeError::Open { error, .. } if error.code == sabir_host::ErrorCode::Config => Exit::Configuration,
+        ServeError::Open { kind: "store", .. } | ServeError::Recover { .. } => Exit::StoreOpen,
+        ServeError::Users(_) => Exit::Configuration,
+        ServeError::Open { .. } | ServeError::System { .. } => Exit::Failure,
     }
 }
 
@@ -76,17 +98,12 @@ struct Summary {
     plugins: usize,
 }
 
-fn start(settings: Config, registry: Registry) -> Result<(RunningBroker, Summary), ServeError> {
+fn start(settings: Config, registry: Registry) -> Result<RunningBroker, ServeError> {
     std::fs::create_dir_all(&settings.broker.data_dir).map_err(|error| {
         let what = format!("making {} (broker.data_dir)", settings.broker.data_dir.display());
         ServeError::System { what, error }
     })?;
-    let summary = Summary {
-        data_dir: settings.broker.data_dir.display().to_string(),
-        store: settings.store.kind.clone(),
-        plugins: registry.plugins().len(),
-    };
-    Ok((serve(settings, registry)?, summary))
+    serve(settings, registry)
 }
 
 /// Lines for scripts on standard output; a banner for people on a terminal.
@@ -117,21 +134,9 @@ fn announce(broker: &RunningBroker, summary: &Summary) {
 }
 
 /// Waits for signals, or a failure, and shuts the broker down.
-fn wait(broker: RunningBroker, sources: &Sources, level: Option<&LevelHandle>, drain: Duration) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return give_up(&error, Exit::Failure),
-    };
+fn wait(broker: RunningBroker, mut signals: StopSignals, reload: &Reload, drain: Duration) -> Exit {
     let hurried = Arc::new(AtomicBool::new(false));
-    let stop = runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        let stop = signals.wait(&broker, sources, level).await;
-        Ok::<_, std::io::Error>((stop, signals))
-    });
-    let (stop, mut signals) = match stop {
-        Ok(stopped) => stopped,
-        Err(error) => return give_up(&error, Exit::Failure),
-    };
+    let stop = signals.wait(&broker, reload);
     match &stop {
         Stop::Signal => {
             tracing::info!(connections = broker.connections(), "stopping; a second signal hurries")
@@ -141,7 +146,7 @@ fn wait(broker: RunningBroker, sources: &Sources, level: Option<&LevelHandle>, d
     let watcher = {
         let hurried = hurried.clone();
         std::thread::spawn(move || {
-            runtime.block_on(signals.stop());
+            signals.stop();
             hurried.store(true, Ordering::Release);
         })
     };
@@ -165,65 +170,109 @@ fn exit_after(stop: &Stop, closed_cleanly: bool) -> Exit {
     }
 }
 
-/// The signals that mean something to the broker.
+/// The signals that mean something to a broker that still starts. Those that stop it do so at once, as ever: nothing was
+/// confirmed yet, and what was confirmed before is in the store.
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    runtime: Runtime,
     hangup: Signal,
 }
 
+/// The signals that mean something to a broker that runs.
+struct StopSignals {
+    runtime: Runtime,
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
 impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+    fn new(runtime: Runtime) -> std::io::Result<Self> {
+        let hangup = {
+            let _inside = runtime.enter();
+            signal(SignalKind::hangup())?
+        };
+        Ok(Signals { runtime, hangup })
     }
 
-    /// Completes when the process is asked to stop.
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    async fn wait(&mut self, broker: &RunningBroker, sources: &Sources, level: Option<&LevelHandle>) -> Stop {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return Stop::Signal,
-                _ = self.interrupt.recv() => return Stop::Signal,
-                reason = broker.failed() => return Stop::Failure(reason),
-                _ = self.hangup.recv() => reload(broker, sources, level),
-            }
-        }
+    /// From now on the broker is asked to stop instead of being stopped. Comes before anybody is told that it is ready.
+    fn stoppable(self) -> Result<StopSignals, ServeError> {
+        let Signals { runtime, hangup } = self;
+        let both = {
+            let _inside = runtime.enter();
+            signal(SignalKind::terminate()).and_then(|first| Ok((first, signal(SignalKind::interrupt())?)))
+        };
+        let what = "listening for signals".to_owned();
+        let (terminate, interrupt) = both.map_err(|error| ServeError::System { what, error })?;
+        Ok(StopSignals { runtime, hangup, terminate, interrupt })
     }
 }
 
-/// Takes over what can change; everything stays as it is when something is wrong.
-fn reload(broker: &RunningBroker, sources: &Sources, level: Option<&LevelHandle>) {
-    let settings = match sources.load() {
-        Ok(settings) => settings,
-        Err(errors) => {
-            for error in &errors.0 {
-                tracing::error!(%error, "not reloaded: the configuration is wrong");
+impl StopSignals {
+    /// Returns when the process is asked to stop.
+    fn stop(&mut self) {
+        let StopSignals { runtime, terminate, interrupt, .. } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
-            return;
+        });
+    }
+
+    fn wait(&mut self, broker: &RunningBroker, again: &Reload) -> Stop {
+        let StopSignals { runtime, hangup, terminate, interrupt } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return Stop::Signal,
+                    _ = interrupt.recv() => return Stop::Signal,
+                    reason = broker.failed() => return Stop::Failure(reason),
+                    _ = hangup.recv() => again.reload(broker),
+                }
+            }
+        })
+    }
+}
+
+/// What reading the configuration again needs.
+struct Reload {
+    sources: Sources,
+    level: Option<LevelHandle>,
+    plugins: Vec<Description>,
+}
+
+impl Reload {
+    /// Takes over what can change; everything stays as it is when something is wrong.
+    fn reload(&self, broker: &RunningBroker) {
+        let settings = match self.settings() {
+            Ok(settings) => settings,
+            Err(errors) => {
+                for error in &errors.0 {
+                    tracing::error!(%error, "not reloaded: the configuration is wrong");
+                }
+                return;
+            }
+        };
+        let log_level = settings.log.level.clone();
+        match broker.reload(settings) {
+            Ok(fixed) => {
+                if let Some(Err(error)) = self.level.as_ref().map(|level| level.set(&log_level)) {
+                    tracing::error!(%error, "the log level could not be changed");
+                }
+                if !fixed.is_empty() {
+                    tracing::warn!(sections = fixed.join(", "), "changed, but only a restart takes it over");
+                }
+                tracing::info!("reloaded: users, authorization, limits, policies of destinations, log level");
+            }
+            Err(error) => tracing::error!(%error, "not reloaded"),
         }
-    };
-    let log_level = settings.log.level.clone();
-    match broker.reload(settings) {
-        Ok(fixed) => {
-            if let Some(Err(error)) = level.map(|level| level.set(&log_level)) {
-                tracing::error!(%error, "the log level could not be changed");
-            }
-            if !fixed.is_empty() {
-                tracing::warn!(sections = fixed.join(", "), "changed, but only a restart takes it over");
-            }
-            tracing::info!("reloaded: users, authorization, limits, policies of destinations, log level");
-        }
-        Err(error) => tracing::error!(%error, "not reloaded"),
+    }
+
+    /// The configuration as it is now; what a restart would refuse is refused here.
+    fn settings(&self) -> Result<Config, ConfigErrors> {
+        let settings = self.sources.load()?;
+        let errors = plugins::check_settings(&settings, &self.plugins);
+        if errors.is_empty() { Ok(settings) } else { Err(ConfigErrors(errors)) }
     }
 }
 

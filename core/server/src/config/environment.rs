@@ -31,3 +31,20 @@ pub fn values(variables: &[(String, String)]) -> Vec<(Origin, Vec<String>, Strin
     found.sort_by(|a, b| (a.1.len(), &a.1).cmp(&(b.1.len(), &b.1)));
     found
 }
+
+/// Variables that begin like a section and have no double underscore, so that nobody looks at them; each with the one
+/// that was probably meant.
+pub fn doubtful<'s>(
+    variables: &[(String, String)],
+    sections: impl Iterator<Item = &'s str> + Clone,
+) -> Vec<(String, String)> {
+    let meant = |name: &str| {
+        let rest = name.strip_prefix(PREFIX).filter(|rest| !rest.contains("__"))?;
+        sections.clone().find_map(|section| {
+            let (start, key) = rest.split_at_checked(section.len())?;
+            let key = key.strip_prefix('_').filter(|key| !key.is_empty())?;
+            start.eq_ignore_ascii_case(section).then(|| format!("{PREFIX}{start}__{key}"))
+        })
+    };
+    variables.iter().filter_map(|(name, _)| Some((name.clone(), meant(name)?))).collect()
+}

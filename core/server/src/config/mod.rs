@@ -92,6 +92,14 @@ impl Sources {
         Sources { file, environment, arguments: Vec::new() }
     }
 
+    /// Variables that nobody looks at and that look as if somebody should: each with the one that was probably meant.
+    pub fn doubtful_variables(&self) -> Vec<(String, String)> {
+        let Ok(Node { value: Value::Table(defaults), .. }) = tree::parse(DEFAULTS, &Source::Defaults) else {
+            return Vec::new();
+        };
+        environment::doubtful(&self.environment, defaults.keys().map(String::as_str))
+    }
+
     /// Lays the layers over each other.
     fn tree(&self) -> Result<Node, ConfigErrors> {
         let mut root = tree::parse(DEFAULTS, &Source::Defaults)?;
@@ -152,6 +160,7 @@ impl Config {
         let sections = [
             ("broker", self.broker == new.broker),
             ("log.format", self.log.format == new.log.format),
+            ("log.max_similar_per_minute", self.log.max_similar_per_minute == new.log.max_similar_per_minute),
             ("metrics", self.metrics == new.metrics),
             ("plugins", self.plugins == new.plugins),
             ("listeners", same_listeners(&self.listeners, &new.listeners)),

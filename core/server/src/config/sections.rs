@@ -43,6 +43,8 @@ pub struct Log {
     pub level: String,
     /// How log lines look.
     pub format: LogFormat,
+    /// Lines that say the same about different things, at the most; 0: no bound.
+    pub max_similar_per_minute: u64,
 }
 
 /// Where metrics are written.
@@ -209,7 +211,11 @@ fn log(reader: &Reader<'_>) -> Log {
         reader.wrong("level", problem);
     }
     let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
-    Log { level, format: reader.word("format", &formats, LogFormat::Auto) }
+    Log {
+        level,
+        format: reader.word("format", &formats, LogFormat::Auto),
+        max_similar_per_minute: reader.integer("max_similar_per_minute", 0..=1_000_000),
+    }
 }
 
 fn metrics(reader: &Reader<'_>, names: &Substitutions) -> Metrics {

@@ -122,6 +122,22 @@ fn variables_lie_over_the_file_and_are_typed_by_their_place() {
 }
 
 #[test]
+fn a_variable_with_one_underscore_too_few_is_noticed() {
+    let environment = [
+        "SABIR_LOG_LEVEL",
+        "SABIR_LOG__LEVEL",
+        "SABIR_CONFIG",
+        "SABIR_LISTENERS",
+        "SABIR_LOGS",
+        "SABIR_LOG_",
+    ]
+    .map(|name| (name.to_owned(), "info".to_owned()));
+    let sources = Sources { environment: environment.to_vec(), ..Sources::default() };
+    let expected = [("SABIR_LOG_LEVEL".to_owned(), "SABIR_LOG__LEVEL".to_owned())];
+    assert_eq!(sources.doubtful_variables(), expected);
+}
+
+#[test]
 fn a_wrong_variable_is_named_instead_of_the_file() {
     let cases = [
         (

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Log lines on standard error: text for people, JSON for machines. What peers send never moves a terminal's cursor
-//! or forges a line: control characters are escaped. Message bodies are never logged.
+//! or forges a line: control characters are escaped, and of similar lines only so many pass. Message bodies are never logged.
+
+mod similar;
 
 use crate::config::{Log, LogFormat};
+use similar::Similar;
 use std::io::{IsTerminal, Write};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -42,12 +45,31 @@ pub fn start(log: &Log) -> Option<LevelHandle> {
     };
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(Escaped).with_ansi(false);
+    let most = log.max_similar_per_minute;
     let started = if is_text {
-        registry.with(lines).try_init()
+        registry.with(Similar::new(lines, most)).try_init()
     } else {
-        registry.with(lines.json().flatten_event(true).with_current_span(false)).try_init()
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        registry.with(Similar::new(lines, most)).try_init()
     };
     started.ok().map(|()| LevelHandle(handle))
+}
+
+/// From now on a panic is a log line like any other, wherever it is caught.
+pub fn panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        tracing::error!(
+            panic = text,
+            place,
+            thread = thread.name().unwrap_or_default(),
+            "a mistake in the program"
+        );
+    }));
 }
 
 /// Makes writers to standard error that escape control characters.
