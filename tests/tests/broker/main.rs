@@ -4,6 +4,7 @@
 //! ```text
 //!   survival    what is confirmed outlives kill -9, under load and again and again
 //!   overload    slow consumers, deep backlogs, many connections
+//!   peak        more than consumers take, for a while
 //!   operation   start, stop, two brokers on one store, wrong configurations, missing plugins
 //!   attacks     bytes that no honest client sends
 //! ```
@@ -11,6 +12,7 @@
 mod attacks;
 mod operation;
 mod overload;
+mod peak;
 mod survival;
 
 use std::path::{Path, PathBuf};
