@@ -27,6 +27,10 @@ pub struct Broker {
     in_flight: VecDeque<InFlight>,
     refused: VecDeque<(CommitId, Batch)>,
     reads: Vec<ReadRequest>,
+    last_commit: CommitId,
+    last_ticket: u64,
+    /// Batches for which the store had no room.
+    pub refusals: u64,
     pub now: Now,
     pub out: Outputs,
 }
@@ -57,6 +61,9 @@ impl Broker {
             in_flight: VecDeque::new(),
             refused: VecDeque::new(),
             reads: Vec::new(),
+            last_commit: CommitId(0),
+            last_ticket: 0,
+            refusals: 0,
             now,
             out: Outputs::default(),
         })
@@ -68,25 +75,27 @@ impl Broker {
         self.reads.append(&mut self.out.reads);
     }
 
-    /// Gives the store the engine's next batch.
+    /// Gives the store the engine's next batch. False: there is none, or no room for it.
     pub fn submit(&mut self) -> Result<bool, Died> {
         let mut batch = Batch::default();
         let Some(commit) = self.engine.take_batch(&mut batch) else { return Ok(false) };
-        self.hand_over(commit, batch)?;
-        Ok(true)
+        self.hand_over(commit, batch)
     }
 
-    fn hand_over(&mut self, commit: CommitId, mut batch: Batch) -> Result<(), Died> {
+    fn hand_over(&mut self, commit: CommitId, mut batch: Batch) -> Result<bool, Died> {
         let level = batch.level;
+        self.last_commit = commit;
         match Ops::with_batch(&batch, |ops| self.store.submit(ops, level)) {
             Ok(ticket) => {
+                self.last_ticket = ticket;
                 self.in_flight.push_back(InFlight { commit, ticket, level });
-                Ok(())
+                Ok(true)
             }
             Err(error) if error.code == sabir_sdk::ErrorCode::Full => {
                 self.tell(Input::StoreFull { commit, batch: &mut batch });
                 self.refused.push_back((commit, batch));
-                Ok(())
+                self.refusals += 1;
+                Ok(false)
             }
             Err(error) => Err(self.failed(error.to_string())),
         }
@@ -102,7 +111,10 @@ impl Broker {
         let upto = &self.in_flight[count - 1];
         let (commit, ticket) = (upto.commit, upto.ticket);
         let must_sync = self.in_flight.iter().take(count).any(|one| one.level == Level::Durable);
-        if must_sync && let Err(error) = self.store.sync(ticket) {
+        if must_sync
+            && ticket > 0
+            && let Err(error) = self.store.sync(ticket)
+        {
             return Err(self.failed(error.to_string()));
         }
         self.in_flight.drain(..count);
@@ -110,16 +122,26 @@ impl Broker {
         Ok(true)
     }
 
-    /// Tries the batches again that found no room.
+    /// Tries the batches again that found no room, in order. The engine is told once the store has all of them, and
+    /// what it then waits for is one sync that covers everything.
     pub fn retry_refused(&mut self) -> Result<(), Died> {
-        let waiting = self.refused.len();
-        for _ in 0..waiting {
-            let Some((commit, batch)) = self.refused.pop_front() else { break };
-            self.hand_over(commit, batch)?;
+        if self.refused.is_empty() {
+            return Ok(());
         }
-        if waiting > 0 && self.refused.is_empty() {
-            self.tell(Input::StoreRoom);
+        while let Some((_, batch)) = self.refused.front() {
+            if !batch.ops.is_empty() {
+                match Ops::with_batch(batch, |ops| self.store.submit(ops, batch.level)) {
+                    Ok(ticket) => self.last_ticket = ticket,
+                    Err(error) if error.code == sabir_sdk::ErrorCode::Full => return Ok(()),
+                    Err(error) => return Err(self.failed(error.to_string())),
+                }
+            }
+            self.refused.pop_front();
         }
+        self.tell(Input::StoreRoom);
+        self.in_flight.clear();
+        let all = InFlight { commit: self.last_commit, ticket: self.last_ticket, level: Level::Durable };
+        self.in_flight.push_back(all);
         Ok(())
     }
 

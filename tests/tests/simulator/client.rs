@@ -2,6 +2,7 @@
 //! Simulated clients: what they have asked for, what they hold, and how answers and deliveries change that.
 
 use crate::ledger::{Id, Ledger, Place, Tx};
+use crate::scene::Desk;
 use sabir_model::SessionId;
 use std::collections::BTreeMap;
 
@@ -24,14 +25,35 @@ pub struct Held {
     pub place: Place,
 }
 
+/// What a subscription takes from.
+#[derive(Clone, Copy, Debug)]
+pub enum From {
+    /// Queues, or a durable subscription.
+    Places(&'static [Place]),
+    Desk(Place),
+    /// The topics of a desk, as long as the session lasts.
+    Passing(&'static Desk),
+    /// It looks at a queue, and holds nothing.
+    Browser(&'static [Place]),
+}
+
+/// A subscription, as its client knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    pub from: From,
+    /// Numbers of messages, modulo 2, that its selector lets pass.
+    pub parity: Option<u64>,
+}
+
 /// One client; it opens a new session whenever it lost the one before.
 #[derive(Debug, Default)]
 pub struct Client {
     pub session: Option<SessionId>,
     pub next_token: u64,
     pub asked: BTreeMap<u64, Asked>,
-    /// Number of the subscription to the place it is for; browsers have none.
-    pub subscriptions: BTreeMap<u64, Option<Place>>,
+    pub subscriptions: BTreeMap<u64, Taken>,
+    /// Subscriptions that the broker says are at their end: browsers that have seen everything.
+    pub ended: Vec<u64>,
     pub next_subscription: u64,
     pub held: Vec<Held>,
     pub tx: Option<Tx>,
@@ -61,6 +83,7 @@ impl Client {
         }
         self.asked.clear();
         self.subscriptions.clear();
+        self.ended.clear();
         self.held.clear();
         self.settled_in_tx.clear();
     }

@@ -4,6 +4,7 @@
 //! Knows nothing of the engine: it is told what clients did and saw, and finds contradictions. Each message has a
 //! unique number; where it waits (a queue, or a durable subscription) is a *place*.
 
+use crate::scene::{PASSING, SUBSCRIPTIONS};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Number of a message.
@@ -176,10 +177,30 @@ impl Ledger {
         self.transactions.get(&tx).copied().unwrap_or(Outcome::Open)
     }
 
+    pub fn has_clock_gone_back(&self) -> bool {
+        self.clock_went_back
+    }
+
+    /// A browser was shown a message that waits in a place.
+    pub fn looked_at(&mut self, id: Id, place: Place) {
+        if self.check_sent(id, place) {
+            self.check_free(id, place);
+        }
+    }
+
     /// A message has reached a consumer of a place. `holder` is a number for the delivery's owner.
     pub fn delivered(&mut self, id: Id, place: Place, holder: u64, redelivered: bool) {
+        // Copies of dead letters and of passing subscriptions are not counted.
+        if self.check_sent(id, place) && place != DEAD_LETTERS && place != PASSING {
+            self.check_copy(id, place, holder, redelivered);
+        }
+    }
+
+    /// Whether there is such a message; if it must not be seen, that is noted.
+    fn check_sent(&mut self, id: Id, place: Place) -> bool {
         let Some(message) = self.messages.get(&id) else {
-            return self.wrong(format!("message {id} was delivered from place {place} but never sent"));
+            self.wrong(format!("message {id} was delivered from place {place} but never sent"));
+            return false;
         };
         match message.sent {
             Sent::Refused => {
@@ -195,23 +216,19 @@ impl Ledger {
             },
             Sent::Unknown | Sent::Confirmed => {}
         }
-        if place == DEAD_LETTERS {
-            return;
-        }
-        self.check_copy(id, place, holder, redelivered);
+        true
     }
 
-    fn check_copy(&mut self, id: Id, place: Place, holder: u64, redelivered: bool) {
+    /// Whether there is such a copy; if somebody has it or has accepted it, that is noted.
+    fn check_free(&mut self, id: Id, place: Place) -> bool {
         let incarnation = self.incarnation;
         let Some(copy) = self.messages.get(&id).and_then(|message| message.copies.get(&place)).cloned()
         else {
-            return self
-                .wrong(format!("message {id} was delivered from place {place}, where it was never sent"));
+            self.wrong(format!("message {id} was delivered from place {place}, where it was never sent"));
+            return false;
         };
         if let Some(other) = copy.holder {
-            self.wrong(format!(
-                "message {id} was delivered from place {place} to {holder} while {other} had it"
-            ));
+            self.wrong(format!("message {id} was delivered from place {place} while {other} had it"));
         }
         match copy.accepted {
             Accepted::Confirmed => self.wrong(format!(
@@ -233,6 +250,14 @@ impl Ledger {
             },
             _ => {}
         }
+        true
+    }
+
+    fn check_copy(&mut self, id: Id, place: Place, holder: u64, redelivered: bool) {
+        if !self.check_free(id, place) {
+            return;
+        }
+        let Some(copy) = self.copy(id, place).cloned() else { return };
         if copy.seen > 0 && !redelivered && copy.drained {
             self.wrong(format!("message {id} came twice from place {place} without the redelivered flag"));
         }
@@ -306,11 +331,32 @@ impl Ledger {
 
     /// The final drain saw this.
     pub fn drained(&mut self, id: Id, place: Place) {
-        let Some(message) = self.messages.get_mut(&id) else { return };
-        match message.copies.get_mut(&place) {
-            Some(copy) => copy.drained = true,
-            // The ledger does not know which copy died.
-            None => message.copies.values_mut().for_each(|copy| copy.may_be_dead = true),
+        if let Some(copy) = self.copy(id, place) {
+            copy.drained = true;
+        }
+    }
+
+    /// The final drain found a dead letter that comes from this place; `None`: from some subscription.
+    pub fn died(&mut self, id: Id, origin: Option<Place>) {
+        let Some(origin) = origin else {
+            let Some(message) = self.messages.get_mut(&id) else { return };
+            let subscriptions = message.copies.iter_mut().filter(|(place, _)| **place >= SUBSCRIPTIONS);
+            return subscriptions.for_each(|(_, copy)| copy.may_be_dead = true);
+        };
+        let Some(copy) = self.copy(id, origin) else {
+            return self
+                .wrong(format!("dead letter {id} comes from place {origin}, where it was never sent"));
+        };
+        let twice = copy.drained || copy.may_be_dead;
+        let confirmed = copy.accepted == Accepted::Confirmed;
+        copy.may_be_dead = true;
+        if twice {
+            self.wrong(format!("message {id} of place {origin} is a dead letter, and there once more"));
+        }
+        if confirmed {
+            self.wrong(format!(
+                "message {id} of place {origin} is a dead letter, and its accept was confirmed"
+            ));
         }
     }
 
@@ -330,7 +376,8 @@ impl Ledger {
                 Sent::Unknown | Sent::Refused => false,
             };
             let kept = message.persistent || message.incarnation == self.incarnation;
-            if !sent || !kept || message.may_expire {
+            // An expired message that is persistent is a dead letter; another one is gone.
+            if !sent || !kept || (message.may_expire && !message.persistent) {
                 continue;
             }
             for (place, copy) in &message.copies {
@@ -386,7 +433,11 @@ impl Ledger {
     fn senders_without_effect(&self, shown: &BTreeSet<Tx>) -> Vec<Violation> {
         let unanswered =
             |tx: &Tx| matches!(self.outcome(*tx), Outcome::CommitAsked(_)) && !shown.contains(tx);
-        let lasting = self.messages.values().filter(|message| message.persistent && !message.may_expire);
+        // What nobody is subscribed to goes nowhere.
+        let lasting = self
+            .messages
+            .values()
+            .filter(|message| message.persistent && !message.may_expire && !message.copies.is_empty());
         let senders: BTreeSet<Tx> = lasting
             .filter_map(|message| match message.sent {
                 Sent::Pending(tx) => Some(tx),

@@ -16,13 +16,14 @@
 mod broker;
 mod client;
 mod ledger;
+mod scene;
 mod world;
 
 use sabir_store_journal::Options;
 use sabir_testkit::disk::Dice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
-use world::World;
+use world::{Counts, World};
 
 /// Worlds that every run plays: a few minutes.
 const WORLDS: u64 = 1_200;
@@ -81,19 +82,21 @@ fn no_promise_is_broken_in_any_world() {
         fresh.and_then(|_| std::time::UNIX_EPOCH.elapsed().ok()).map_or(0, |since| since.as_nanos() as u64);
     let mut seeds = Dice::new(start);
     let (mut worlds, mut crashes, mut delivered) = (0u64, 0u64, 0u64);
+    let mut counts = Counts::default();
     while fresh.map_or(worlds < WORLDS, |end| Instant::now() < end) {
         match run(seeds.roll()) {
             Ok(world) => {
                 worlds += 1;
                 crashes += u64::from(world.crashes);
                 delivered += world.delivered;
+                counts.add(&world.counts);
             }
             Err(story) => panic!("{story}"),
         }
     }
-    println!("{worlds} worlds, {crashes} crashes, {delivered} deliveries");
+    println!("{worlds} worlds, {crashes} crashes, {delivered} deliveries, {counts:?}");
     assert!(
-        worlds > 0 && crashes > worlds && delivered > 100 * worlds,
+        worlds > 0 && crashes > worlds && delivered > 100 * worlds && counts.are_more_than(worlds / 4),
         "the worlds were too quiet to prove anything"
     );
 }
