@@ -289,5 +289,6 @@ fn a_full_store_holds_nobody_back_who_only_consumes_in_a_transaction() {
     assert_eq!((broker.store.durable_entries(), broker.answer(1, held)), (0, None));
     broker.make_room();
     broker.sync(usize::MAX);
+    broker.serve();
     assert_eq!(broker.answer(1, held), Some(Reaction::Done));
 }
