@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hashing passwords and checking them, with argon2id. Both take tens of milliseconds and 19 MiB on purpose.
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Argon2, Params};
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use std::sync::{Mutex, PoisonError};
 
 /// Most memory that a hash from a file may ask for, in KiB.
 const MAX_MEMORY_KIB: u32 = 1 << 20;
 /// Most passes that a hash from a file may ask for.
 const MAX_PASSES: u32 = 64;
+
+/// Memory of checks that have ended, for the next ones, so that there is as much as was needed at the same time. Given
+/// back to the allocator it would stay with the thread that checked, each time a little elsewhere: forty wrong passwords
+/// left 340 MiB behind.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+/// Memory of larger checks is given back, in KiB.
+const KEPT_KIB: u32 = 64 * 1024;
+/// Most pieces of it that are kept.
+const KEPT_PIECES: usize = 8;
 
 /// What the password of a user who does not exist is checked against, so that it takes as long as any other. Its output
 /// is arbitrary: nobody knows a password for it, and the answer is no in any case.
@@ -58,7 +68,32 @@ pub(super) fn check_hash(hash: &str) -> Result<(), PasswordError> {
 pub(crate) fn verify(password: &[u8], hash: Option<&str>) -> bool {
     let known = hash.is_some();
     let Ok(parsed) = PasswordHash::new(hash.unwrap_or(NOBODY)) else { return false };
-    Argon2::default().verify_password(password, &parsed).is_ok() && known
+    fits(password, &parsed).unwrap_or(false) && known
+}
+
+/// Whether the password belongs to the hash; `None`: the hash cannot be checked against.
+fn fits(password: &[u8], parsed: &PasswordHash) -> Option<bool> {
+    let (salt, wanted) = (parsed.salt.as_ref()?, parsed.hash.as_ref()?);
+    let version = parsed.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+    let params = Params::try_from(parsed).ok()?;
+    let kept = params.m_cost() <= KEPT_KIB;
+    let pieces = || MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut memory = pieces().pop().unwrap_or_default();
+    memory.resize(params.block_count(), Block::default());
+    let mut found = vec![0; wanted.len()];
+    let argon = Argon2::new(Algorithm::Argon2id, version, params);
+    let result = argon.hash_password_into_with_memory(password, salt.as_ref(), &mut found, &mut memory);
+    // The next check begins with zeros, as the first did.
+    memory.clear();
+    if kept {
+        let mut pieces = pieces();
+        if pieces.len() < KEPT_PIECES {
+            pieces.push(memory);
+        }
+    }
+    result.ok()?;
+    // Comparing outputs takes the same time wherever they differ.
+    Some(Output::new(&found).ok()? == *wanted)
 }
 
 #[cfg(test)]
