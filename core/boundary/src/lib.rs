@@ -18,6 +18,7 @@
 //!   events    replies and deliveries as C arrays
 //!   incoming  how a session reads them
 //!   batch     store operations as C arrays, and how a store reads them
+//!   stats     figures of a store                 item  what a format codec shows of a batch
 //! ```
 
 pub mod batch;
@@ -25,17 +26,21 @@ pub mod buffers;
 pub mod error;
 pub mod events;
 pub mod incoming;
+pub mod item;
 pub mod kinds;
 pub mod link;
 pub mod out;
 pub mod owned;
 pub mod slices;
+pub mod stats;
 pub mod waker;
 
 pub use batch::BatchOps;
 pub use buffers::{BodyAssembler, Capacities, OutBuffers, Segment, VerbError};
 pub use error::{Error, ErrorCode, Result};
 pub use events::{DeliveryArray, ReplyArray};
+pub use item::{Item, Summary};
 pub use kinds::{ChunkInfo, Flow, Framing, Match};
 pub use link::{Link, Listener};
 pub use slices::Attributes;
+pub use stats::Stats;

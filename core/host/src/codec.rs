@@ -5,34 +5,9 @@ use crate::transport::checked;
 use bytes::Bytes;
 use sabir_abi::*;
 use sabir_boundary::{Error, ErrorCode, Result, error, owned, slices};
+pub use sabir_boundary::{Item, Summary};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
-/// One message of a batch, borrowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Item<'a> {
-    /// Position in the batch, from 0.
-    pub index: u64,
-    /// Milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// The key that partitions and compaction go by.
-    pub key: Option<&'a [u8]>,
-    /// Head of the message in the canonical form.
-    pub head: &'a [u8],
-    /// Body of the message; `None`: a tombstone.
-    pub body: Option<&'a [u8]>,
-}
-
-/// What is known of a batch without expanding it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Offsets that the batch spans.
-    pub span: u64,
-    /// Messages that it holds.
-    pub count: u64,
-    /// Largest timestamp in it, in milliseconds since 1970.
-    pub max_timestamp_ms: i64,
-}
 
 /// The functions of a format codec. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -62,13 +37,7 @@ impl Codec {
     /// Checks a batch as a client sent it, and tells what is in it.
     pub fn inspect(&self, batch: &[u8]) -> Result<Summary> {
         let inspect = self.table.inspect.ok_or_else(|| Error::unsupported("inspect"))?;
-        let mut summary = sabir_codec_summary {
-            struct_size: size_of::<sabir_codec_summary>() as u32,
-            flags: 0,
-            span: 0,
-            count: 0,
-            max_timestamp_ms: 0,
-        };
+        let mut summary = Summary::default().to_abi();
         let mut detail = error::empty();
         // SAFETY: the arguments are valid during the call.
         let status = unsafe { inspect(slices::slice(batch), &mut summary, &mut detail) };
@@ -78,8 +47,7 @@ impl Codec {
             let text = format!("the codec {:?} counted more messages than the batch spans", self.name);
             return Err(Error::new(ErrorCode::Invalid, text));
         }
-        let sabir_codec_summary { span, count, max_timestamp_ms, .. } = summary;
-        Ok(Summary { span, count, max_timestamp_ms })
+        Ok(Summary::from_abi(&summary))
     }
 
     /// Shows every message in order. An error of `visit` stops it, and is passed on.
@@ -107,7 +75,7 @@ impl Codec {
     /// Makes a batch.
     pub fn assemble(&self, items: &[Item<'_>]) -> Result<Bytes> {
         let assemble = self.table.assemble.ok_or_else(|| Error::unsupported("assemble"))?;
-        let raw: Vec<sabir_codec_item> = items.iter().map(raw_item).collect();
+        let raw: Vec<sabir_codec_item> = items.iter().map(Item::to_abi).collect();
         let mut out = owned::none();
         let mut detail = error::empty();
         // SAFETY: the arguments are valid during the call.
@@ -168,14 +136,11 @@ impl<R> Visit<'_, R> {
     /// # Safety
     /// `item` is NULL or an item of the contract.
     unsafe fn show(&mut self, item: *const sabir_codec_item) -> Option<R> {
-        // SAFETY: the caller promises it; the size comes first and is read before anything else.
-        let item = unsafe {
-            if item.is_null() || ((*item).struct_size as usize) < size_of::<sabir_codec_item>() {
-                let error = Error::new(ErrorCode::Invalid, "the codec showed an item that is too short");
-                self.failure = Some(Ok(error));
-                return None;
-            }
-            read_item(&*item)
+        // SAFETY: the caller promises it.
+        let Some(item) = (unsafe { Item::from_abi(item) }) else {
+            let error = Error::new(ErrorCode::Invalid, "the codec showed an item that is too short");
+            self.failure = Some(Ok(error));
+            return None;
         };
         match catch_unwind(AssertUnwindSafe(|| (self.call)(item))) {
             Ok(Ok(result)) => return Some(result),
@@ -225,31 +190,5 @@ unsafe extern "C" fn keep_item(arg: *mut c_void, item: *const sabir_codec_item) 
     match unsafe { (*arg.cast::<Visit<'_, bool>>()).show(item) } {
         Some(keep) => i64::from(keep),
         None => SABIR_ERR_OTHER,
-    }
-}
-
-fn raw_item(item: &Item<'_>) -> sabir_codec_item {
-    sabir_codec_item {
-        struct_size: size_of::<sabir_codec_item>() as u32,
-        flags: 0,
-        index: item.index,
-        timestamp_ms: item.timestamp_ms,
-        key: item.key.map_or(slices::EMPTY, slices::slice),
-        head: slices::slice(item.head),
-        body: item.body.map_or(slices::EMPTY, slices::slice),
-    }
-}
-
-/// # Safety
-/// The item's slices are valid during `'a`.
-unsafe fn read_item<'a>(raw: &sabir_codec_item) -> Item<'a> {
-    // SAFETY: the caller promises it.
-    let part = |slice: sabir_slice| (!slice.ptr.is_null()).then(|| unsafe { slices::bytes(slice) });
-    Item {
-        index: raw.index,
-        timestamp_ms: raw.timestamp_ms,
-        key: part(raw.key),
-        head: part(raw.head).unwrap_or_default(),
-        body: part(raw.body),
     }
 }

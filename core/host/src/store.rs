@@ -4,31 +4,13 @@
 use crate::transport::{checked, open_instance};
 use bytes::{Bytes, BytesMut};
 use sabir_abi::*;
+pub use sabir_boundary::Stats;
 use sabir_boundary::batch::{BatchOps, level_number};
 use sabir_boundary::{Error, ErrorCode, Result, error, owned, slices};
 use sabir_model::store::{Batch, LogRange, LogSummary, Read, Record, Want};
 use std::ffi::c_void;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex};
-
-/// Figures of a store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Entries that exist.
-    pub live_records: u64,
-    /// Bytes of the records that exist, each once.
-    pub live_bytes: u64,
-    /// Bytes that the store occupies on its medium.
-    pub used_bytes: u64,
-    /// Bytes that it may still occupy; `u64::MAX`: unknown.
-    pub free_bytes: u64,
-    /// Syncs since it was opened.
-    pub syncs: u64,
-    /// Bytes written since it was opened.
-    pub written_bytes: u64,
-    /// Memory that the store's index takes, in bytes.
-    pub index_bytes: u64,
-}
 
 /// A store. All calls may block; any thread may make them, but `submit` and `sync` one thread at a time.
 #[derive(Debug)]
@@ -186,11 +168,7 @@ impl Store {
 
     /// Figures; a store without them gives zeros, and no bound.
     pub fn stats(&self) -> Result<Stats> {
-        let mut raw = sabir_store_stats {
-            struct_size: size_of::<sabir_store_stats>() as u32,
-            free_bytes: u64::MAX,
-            ..sabir_store_stats::default()
-        };
+        let mut raw = Stats { free_bytes: u64::MAX, ..Stats::default() }.to_abi();
         if let Some(stats) = self.table.stats {
             let mut detail = error::empty();
             // SAFETY: the store is ours; the arguments are valid during the call.
@@ -198,15 +176,7 @@ impl Store {
             // SAFETY: zeroed by us, filled by the callee, read once.
             unsafe { checked(status, detail) }?;
         }
-        Ok(Stats {
-            live_records: raw.live_records,
-            live_bytes: raw.live_bytes,
-            used_bytes: raw.used_bytes,
-            free_bytes: raw.free_bytes,
-            syncs: raw.syncs,
-            written_bytes: raw.written_bytes,
-            index_bytes: raw.index_bytes,
-        })
+        Ok(Stats::from_abi(&raw))
     }
 
     /// Writes a consistent copy into the directory `path`, while the store goes on.

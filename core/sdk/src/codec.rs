@@ -2,32 +2,7 @@
 //! Format codecs: what the inside of a stream's batch means. They hold no state, and any thread may call them.
 
 use crate::Result;
-
-/// One message of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Item<'a> {
-    /// Position in the batch, from 0. With gaps after compaction.
-    pub index: u64,
-    /// Milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// The key that partitions and compaction go by.
-    pub key: Option<&'a [u8]>,
-    /// Head of the message in the canonical form.
-    pub head: &'a [u8],
-    /// Body of the message; `None`: a tombstone.
-    pub body: Option<&'a [u8]>,
-}
-
-/// What is known of a batch without expanding it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Offsets that the batch spans.
-    pub span: u64,
-    /// Messages that it holds; at most `span`.
-    pub count: u64,
-    /// Largest timestamp in it, in milliseconds since 1970.
-    pub max_timestamp_ms: i64,
-}
+pub use sabir_boundary::{Item, Summary};
 
 /// A format of stream batches. Every input is untrusted: a damaged batch is
 /// [`ErrorCode::Corrupt`](crate::ErrorCode::Corrupt), one that expands beyond `max_bytes` is

@@ -29,3 +29,8 @@ pub mod uri;
 pub use host::{Host, HostIo, Interest, LogLevel, Metric, MetricKind};
 pub use sabir_abi as abi;
 pub use sabir_boundary::{Error, ErrorCode, Result};
+
+/// Compiles the plugin in Rust that the page on plugins shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugin-abi.md")]
+struct ThePageOnPlugins;

@@ -68,6 +68,11 @@ unsafe fn open<T>(
     }
 }
 
+/// What a visitor's refusal becomes: the visitor knows why.
+fn stopped(status: i64) -> Error {
+    Error::new(ErrorCode::from_status(status), "the visitor stopped")
+}
+
 /// A length as a status.
 fn count(len: usize) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)

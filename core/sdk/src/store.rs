@@ -5,30 +5,12 @@
 //! failed write or sync is final), are those of the contract: see the store part of `sabir-abi`.
 
 use crate::{Error, Host, Result};
+pub use sabir_boundary::Stats;
 pub use sabir_boundary::batch::{BatchOps, OpRef, Ops, Pieces};
 pub use sabir_model::store::{Batch, Level, LogId, LogRange, LogSummary, Op, Read, Record, TEMPORARY, Want};
 use std::fmt;
 use std::os::fd::AsFd;
 use std::path::Path;
-
-/// Figures of a store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Entries that exist.
-    pub live_records: u64,
-    /// Bytes of the records that exist, each once.
-    pub live_bytes: u64,
-    /// Bytes that the store occupies on its medium.
-    pub used_bytes: u64,
-    /// Bytes that it may still occupy; `u64::MAX`: unknown.
-    pub free_bytes: u64,
-    /// Syncs since it was opened.
-    pub syncs: u64,
-    /// Bytes written since it was opened.
-    pub written_bytes: u64,
-    /// Memory that the store's index takes, in bytes.
-    pub index_bytes: u64,
-}
 
 /// Where a file has the record of an entry: what [`Store::region`] answers.
 pub struct Region {

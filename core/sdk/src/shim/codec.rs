@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The table of format codecs.
 
-use super::invalid;
+use super::{invalid, stopped};
 use crate::codec::{Codec, Item};
-use crate::{Error, ErrorCode, Host, Result, guard};
+use crate::{Host, Result, guard};
 use sabir_abi::*;
 use sabir_boundary::{owned, slices};
 use std::ffi::c_void;
@@ -47,10 +47,7 @@ impl<C: Codec> CodecShim<C> {
                     return Err(invalid("nowhere to put the summary"));
                 }
                 let summary = C::inspect(slices::bytes(batch))?;
-                (*out).flags = 0;
-                (*out).span = summary.span;
-                (*out).count = summary.count;
-                (*out).max_timestamp_ms = summary.max_timestamp_ms;
+                out.write(sabir_codec_summary { struct_size: (*out).struct_size, ..summary.to_abi() });
                 Ok(SABIR_OK)
             })
         }
@@ -85,8 +82,7 @@ impl<C: Codec> CodecShim<C> {
                 let items = (0..count)
                     .map(|index| {
                         slices::element(items, index, stride)
-                            .filter(|raw| raw.struct_size as usize >= size_of::<sabir_codec_item>())
-                            .map(item)
+                            .and_then(|raw| Item::from_abi(raw))
                             .ok_or_else(|| invalid("items that are missing or too short"))
                     })
                     .collect::<Result<Vec<Item<'_>>>>()?;
@@ -143,7 +139,7 @@ impl<C: Codec> CodecShim<C> {
             run("filter", error, || {
                 let kept = C::filter(slices::bytes(batch), max_bytes, &mut |item| match keep(
                     arg,
-                    &raw_item(item),
+                    &item.to_abi(),
                 ) {
                     0 => Ok(false),
                     1.. => Ok(true),
@@ -153,10 +149,6 @@ impl<C: Codec> CodecShim<C> {
             })
         }
     }
-}
-
-fn stopped(status: i64) -> Error {
-    Error::new(ErrorCode::from_status(status), "the visitor stopped")
 }
 
 /// # Safety
@@ -174,41 +166,8 @@ unsafe fn give(out: *mut sabir_bytes, bytes: Vec<u8>) -> Result<i64> {
 /// `visit` and `arg` are those of the call.
 unsafe fn show(visit: sabir_codec_visit, arg: *mut c_void, item: &Item<'_>) -> Result<()> {
     // SAFETY: the caller promises it; the item lives during the call.
-    match unsafe { visit(arg, &raw_item(item)) } {
+    match unsafe { visit(arg, &item.to_abi()) } {
         0.. => Ok(()),
         status => Err(stopped(status)),
-    }
-}
-
-/// An empty slice that is not NULL: present, but empty.
-const PRESENT: &[u8] = &[];
-
-fn raw_item(item: &Item<'_>) -> sabir_codec_item {
-    sabir_codec_item {
-        struct_size: size_of::<sabir_codec_item>() as u32,
-        flags: 0,
-        index: item.index,
-        timestamp_ms: item.timestamp_ms,
-        key: item.key.map_or(slices::EMPTY, slices::slice),
-        head: slices::slice(item.head),
-        body: item.body.map_or(slices::EMPTY, slices::slice),
-    }
-}
-
-fn item(raw: &sabir_codec_item) -> Item<'_> {
-    let part = |slice: sabir_slice| match slice.ptr.is_null() {
-        true => None,
-        // SAFETY: the array's owner promised what its items point at.
-        false => Some(match unsafe { slices::bytes(slice) } {
-            [] => PRESENT,
-            bytes => bytes,
-        }),
-    };
-    Item {
-        index: raw.index,
-        timestamp_ms: raw.timestamp_ms,
-        key: part(raw.key),
-        head: part(raw.head).unwrap_or_default(),
-        body: part(raw.body),
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The table of stores.
 
-use super::{invalid, open};
+use super::{invalid, open, stopped};
 use crate::guard::{self, Guarded};
 use crate::store::{LogSummary, Ops, Read, Record, Store, Want};
 use crate::{Error, ErrorCode, Result};
@@ -135,10 +135,7 @@ impl<S: Store> StoreShim<S> {
                         false
                     }
                 })?;
-                match refused {
-                    Some(status) if status < 0 => Err(stopped(status)),
-                    _ => Ok(SABIR_OK),
-                }
+                ended(refused)
             })
         }
     }
@@ -167,10 +164,7 @@ impl<S: Store> StoreShim<S> {
                         false
                     }
                 })?;
-                match refused {
-                    Some(status) if status < 0 => Err(stopped(status)),
-                    _ => Ok(SABIR_OK),
-                }
+                ended(refused)
             })
         }
     }
@@ -186,19 +180,8 @@ impl<S: Store> StoreShim<S> {
                 if out.is_null() || ((*out).struct_size as usize) < size_of::<sabir_store_stats>() {
                     return Err(invalid("nowhere to put the figures"));
                 }
-                let stats = store.stats();
                 let struct_size = (*out).struct_size;
-                out.write(sabir_store_stats {
-                    struct_size,
-                    flags: 0,
-                    live_records: stats.live_records,
-                    live_bytes: stats.live_bytes,
-                    used_bytes: stats.used_bytes,
-                    free_bytes: stats.free_bytes,
-                    syncs: stats.syncs,
-                    written_bytes: stats.written_bytes,
-                    index_bytes: stats.index_bytes,
-                });
+                out.write(sabir_store_stats { struct_size, ..store.stats().to_abi() });
                 Ok(SABIR_OK)
             })
         }
@@ -296,9 +279,12 @@ unsafe fn unpinned(pin: u64) -> PinnedFile {
     unsafe { *Box::from_raw(ptr::with_exposed_provenance_mut::<PinnedFile>(pin as usize)) }
 }
 
-/// What a visitor's refusal becomes: the visitor knows why.
-fn stopped(status: i64) -> Error {
-    Error::new(ErrorCode::from_status(status), "the visitor stopped")
+/// What a call comes to whose visitor wanted no more: an end if it was content, its failure otherwise.
+fn ended(refused: Option<i64>) -> Result<i64> {
+    match refused {
+        Some(status) if status < 0 => Err(stopped(status)),
+        _ => Ok(SABIR_OK),
+    }
 }
 
 /// The C form of a summary. The runs live in `ranges`.

@@ -4,6 +4,7 @@
 mod doubles;
 mod logins;
 mod metrics;
+mod reactors;
 
 use sabir_host::Registry;
 use sabir_model::verb::{Reason, Refusal};
