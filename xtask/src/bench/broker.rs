@@ -3,6 +3,7 @@
 
 use super::load::{Load, Pace, Seen};
 use super::process;
+use super::table::About;
 use crate::workspace::Built;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -20,6 +21,9 @@ const START_PATIENCE: Duration = Duration::from_secs(90);
 /// How long a peer may take to stop before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Acknowledgements in a window, where a broker does not do better with more or fewer.
+pub const ACKS_PER_WINDOW: usize = 4;
+
 /// A running broker.
 pub struct Broker {
     pub name: &'static str,
@@ -27,6 +31,12 @@ pub struct Broker {
     /// The virtual host that clients name.
     pub host: &'static str,
     pub login: Option<(String, String)>,
+    /// How often consumers acknowledge within their window, as it suits this broker best.
+    pub acks_per_window: usize,
+    /// What it says that it is.
+    pub version: String,
+    /// How it was set up, in a few words.
+    pub settings: &'static str,
     /// The process whose CPU and memory count.
     pub pid: u32,
     /// From the start of the process to its word that it is ready.
@@ -45,6 +55,12 @@ impl Broker {
         let mut command = Command::new(&built.program);
         command.arg("run").arg("--plugins").arg(&built.plugins).arg("--data").arg(folder.path().join("data"));
         command.args(["--listen", "tcp://127.0.0.1:0"]).stdout(Stdio::piped());
+        // Settings of whoever runs this must not decide what is measured.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SABIR_"))
+        {
+            command.env_remove(name);
+        }
         let start = Instant::now();
         let mut child = spawn(&mut command, folder.path())?;
         let output = child.stdout.take().context("standard output is not piped")?;
@@ -57,7 +73,20 @@ impl Broker {
         };
         let ready = start.elapsed();
         let pid = child.id();
-        Ok(Broker { name: "sabir", address, host: "/", login: None, pid, ready, child, after: None, folder })
+        Ok(Broker {
+            name: "sabir",
+            address,
+            host: "/",
+            login: None,
+            acks_per_window: ACKS_PER_WINDOW,
+            version: version_of(Command::new(&built.program).arg("--version"))?,
+            settings: "as delivered: journal, sync = always",
+            pid,
+            ready,
+            child,
+            after: None,
+            folder,
+        })
     }
 
     /// A load for this broker with one connection on each side, to be adapted.
@@ -71,9 +100,15 @@ impl Broker {
             consumers: 1,
             size_bytes: 1024,
             window: 256,
+            acks_per_window: self.acks_per_window,
             persistent: true,
             pace,
         }
+    }
+
+    /// What the table says of it.
+    pub fn about(&self) -> About {
+        About { name: self.name, version: self.version.clone(), settings: self.settings }
     }
 
     /// CPU time so far.
@@ -131,6 +166,16 @@ pub fn announced(output: impl BufRead) -> Result<SocketAddr> {
         }
     }
     bail!("the broker ended before it was ready")
+}
+
+/// The first line that a command writes, without the name before the number.
+pub fn version_of(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {program}"))?;
+    ensure!(output.status.success(), "{program} does not tell a version: {}", output.status);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or_default();
+    Ok(line.trim().trim_start_matches("sabir ").to_owned())
 }
 
 /// Asks a peer's port until STOMP is spoken there.

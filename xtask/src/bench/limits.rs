@@ -9,10 +9,11 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const BLOCK: [u8; 4096] = [0xA5; 4096];
 /// Blocks that were written before they are written over.
-const WRITTEN_BLOCKS: u64 = 4096;
+const WRITTEN_BLOCKS: u64 = 1024;
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Rates of the machine.
@@ -28,29 +29,43 @@ pub struct Limits {
     pub loopback_bytes_per_s: f64,
 }
 
+/// A file on the brokers' file system whose bytes were all written before: how often writing 4 KiB over them can be
+/// synced. Disks change their minds within minutes, so this is asked right before and right after a row.
+pub struct SyncProbe {
+    file: File,
+    folder: TempDir,
+}
+
+impl SyncProbe {
+    /// Writes the file in a folder under `under`.
+    pub fn new(under: &Path) -> Result<SyncProbe> {
+        let folder = super::broker::folder(under)?;
+        let file = File::create(folder.path().join("overwritten"))?;
+        for block in 0..WRITTEN_BLOCKS {
+            file.write_all_at(&BLOCK, block * BLOCK.len() as u64)?;
+        }
+        file.sync_all()?;
+        Ok(SyncProbe { file, folder })
+    }
+
+    /// Syncs per second now.
+    pub fn rate(&self, each: Duration) -> Result<f64> {
+        repeat(each, |count| {
+            self.file.write_all_at(&BLOCK, count % WRITTEN_BLOCKS * BLOCK.len() as u64)?;
+            Ok(self.file.sync_data()?)
+        })
+        .context("cannot measure overwriting")
+    }
+}
+
 /// Measures each for `each`.
-pub fn measure(folder: &Path, each: Duration) -> Result<Limits> {
+pub fn measure(probe: &SyncProbe, each: Duration) -> Result<Limits> {
     Ok(Limits {
-        overwrite_syncs_per_s: overwrite(folder, each).context("cannot measure overwriting")?,
-        append_syncs_per_s: append(folder, each).context("cannot measure appending")?,
+        overwrite_syncs_per_s: probe.rate(each)?,
+        append_syncs_per_s: append(probe.folder.path(), each).context("cannot measure appending")?,
         round_trips_per_s: round_trips(each).context("cannot measure loopback round trips")?,
         loopback_bytes_per_s: bytes(each).context("cannot measure loopback bytes")?,
     })
-}
-
-fn overwrite(folder: &Path, each: Duration) -> Result<f64> {
-    let path = folder.join("overwritten");
-    let file = File::create(&path)?;
-    for block in 0..WRITTEN_BLOCKS {
-        file.write_all_at(&BLOCK, block * BLOCK.len() as u64)?;
-    }
-    file.sync_all()?;
-    let rate = repeat(each, |count| {
-        file.write_all_at(&BLOCK, count % WRITTEN_BLOCKS * BLOCK.len() as u64)?;
-        Ok(file.sync_data()?)
-    })?;
-    std::fs::remove_file(path)?;
-    Ok(rate)
 }
 
 fn append(folder: &Path, each: Duration) -> Result<f64> {

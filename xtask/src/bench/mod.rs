@@ -27,16 +27,20 @@ pub use load::load;
 use crate::workspace::{Built, Metadata, Profile, build_broker, cargo, gather, succeed};
 use anyhow::{Context, Result, ensure};
 use broker::Broker;
+use limits::SyncProbe;
 use peers::Peer;
-use rows::{Place, Programs, Row, Times, rows};
-use std::path::{Path, PathBuf};
+use rows::{Figure, Place, Programs, Row, Times, rows};
+use std::path::PathBuf;
 use std::time::Duration;
 use table::Samples;
+
+/// How long the disk is asked before and after a row.
+const SYNCS_FOR: Duration = Duration::from_millis(200);
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]
 pub struct BenchArguments {
-    /// Only the rows that Sabir is held to, once, and short
+    /// Only the rows that Sabir is held to, and short
     #[arg(long)]
     quick: bool,
     /// Only rows whose name contains this; repeatable
@@ -46,8 +50,8 @@ pub struct BenchArguments {
     #[arg(long = "peer", value_enum)]
     peers: Vec<Peer>,
     /// Rounds, of which medians are taken
-    #[arg(long, value_name = "COUNT")]
-    repeat: Option<usize>,
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
     /// Write all figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -70,11 +74,14 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
         chosen.iter().for_each(|row| println!("{}", row.name));
         return Ok(());
     }
+    // Before minutes are spent on building.
+    arguments.peers.iter().try_for_each(|peer| peer.check())?;
     let metadata = Metadata::read()?;
     let (built, programs) = build(arguments, &metadata)?;
     raise_file_limit()?;
     // On the same disk as the sources: a folder in memory would make every sync free.
     let under = metadata.target_directory.join("bench");
+    let probe = SyncProbe::new(&under)?;
     let mut samples = Samples::default();
     let mut brokers = Vec::new();
     if let Some(built) = &built {
@@ -85,39 +92,52 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
         brokers.push(peer.start(&under)?);
     }
     let times = match arguments.quick {
-        true => Times { warm_up_ms: 500, measure_ms: 1500 },
-        false => Times { warm_up_ms: 1000, measure_ms: 3000 },
+        true => Times { warm_up_ms: 400, measure_ms: 1200 },
+        false => Times { warm_up_ms: 500, measure_ms: 2000 },
     };
     for broker in &brokers {
-        eprintln!("warming up {}", broker.name);
-        rows::warm_up(broker, &programs.load, 4 * times.measure_ms)?;
+        let costs_us = rows::warm_up(broker, &programs.load, times.measure_ms)?;
+        let costs_us: Vec<String> = costs_us.iter().map(|cost| format!("{cost:.0}")).collect();
+        eprintln!("{} is warm: CPU µs a message {}", broker.name, costs_us.join(", "));
+        samples.add_broker(broker.about());
     }
-    let repeat = arguments.repeat.unwrap_or(if arguments.quick { 1 } else { 3 });
-    for round in 0..repeat {
-        samples.add_limits(measure_limits(&under, times)?);
+    for round in 0..arguments.repeat {
+        samples.add_limits(limits::measure(&probe, Duration::from_millis(times.measure_ms / 2))?);
         for row in &chosen {
             // Brokers take turns row by row, so that a busy moment of the machine meets them all.
-            for broker in &brokers {
-                eprintln!("round {} of {repeat}: {} on {}", round + 1, row.name, broker.name);
+            for broker in brokers.iter().filter(|broker| takes_part(broker, row, round, arguments.quick)) {
+                eprintln!("round {} of {}: {} on {}", round + 1, arguments.repeat, row.name, broker.name);
                 let place = Place { programs: &programs, under: &under, built: built.as_ref(), times, round };
-                for figure in row.measure(broker, &place)? {
+                for figure in measure(row, broker, &place, &probe)? {
                     samples.add(&row.name, figure.metric, broker.name, figure.value);
                 }
             }
         }
     }
-    let names: Vec<&'static str> = brokers.iter().map(|broker| broker.name).collect();
-    samples.print(&names);
+    samples.print();
     if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_vec_pretty(&samples.json())?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    let missed = samples.missed();
+    ensure!(missed.is_empty(), "less than promised: {}", missed.join("; "));
     Ok(())
 }
 
-fn measure_limits(under: &Path, times: Times) -> Result<limits::Limits> {
-    let folder = broker::folder(under)?;
-    limits::measure(folder.path(), Duration::from_millis(times.measure_ms / 2))
+/// Rows that start brokers of their own are Sabir's, repeat within themselves, and so are measured once where time is short.
+fn takes_part(broker: &Broker, row: &Row, round: u32, quick: bool) -> bool {
+    row.is_shared() || (broker.name == "sabir" && (round == 0 || !quick))
+}
+
+/// Measures a row on a broker, and where the disk bears on it, the disk right before and right after.
+fn measure(row: &Row, broker: &Broker, place: &Place<'_>, probe: &SyncProbe) -> Result<Vec<Figure>> {
+    if !row.syncs() {
+        return row.measure(broker, place);
+    }
+    let before_per_s = probe.rate(SYNCS_FOR)?;
+    let mut figures = row.measure(broker, place)?;
+    rows::beside_syncs(&mut figures, before_per_s, probe.rate(SYNCS_FOR)?);
+    Ok(figures)
 }
 
 fn choose(arguments: &BenchArguments) -> Vec<Row> {

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub struct Samples {
     rows: Vec<String>,
-    values: BTreeMap<(usize, Metric), BTreeMap<&'static str, Vec<f64>>>,
+    brokers: Vec<About>,
+    values: BTreeMap<(usize, Metric), ByBroker>,
     limits: Vec<Limits>,
 }
 
@@ -25,17 +26,55 @@ struct Line<'a> {
     samples: &'a [f64],
 }
 
+/// A broker of this run.
+#[derive(Clone, Debug, Serialize)]
+pub struct About {
+    pub name: &'static str,
+    pub version: String,
+    pub settings: &'static str,
+}
+
+/// A promise beside what was measured.
+#[derive(Debug, Serialize)]
+struct Held {
+    row: &'static str,
+    metric: String,
+    sabir: Option<f64>,
+    at_least: f64,
+    aim: Option<f64>,
+    verdict: Verdict,
+}
+
 /// How a promise stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 enum Verdict {
-    Aim,
-    Pass,
-    Miss,
-    /// There is nothing to hold it against.
+    MetAim,
+    Met,
+    Missed,
+    /// There is no peer to hold it against.
     Open,
 }
 
+impl Verdict {
+    fn text(self) -> &'static str {
+        match self {
+            Verdict::MetAim => "met, with the aim",
+            Verdict::Met => "met",
+            Verdict::Missed => "MISSED",
+            Verdict::Open => "no peer in this run",
+        }
+    }
+}
+
+/// Samples of each broker, round by round.
+type ByBroker = BTreeMap<&'static str, Vec<f64>>;
+
 impl Samples {
+    pub fn add_broker(&mut self, about: About) {
+        self.brokers.push(about);
+    }
+
     pub fn add(&mut self, row: &str, metric: Metric, broker: &'static str, value: f64) {
         let index = self.rows.iter().position(|name| name == row).unwrap_or_else(|| {
             self.rows.push(row.to_owned());
@@ -52,7 +91,7 @@ impl Samples {
         median(&mut self.limits.iter().map(of).collect::<Vec<_>>())
     }
 
-    fn find(&self, row: &str, metric: Metric) -> Option<&BTreeMap<&'static str, Vec<f64>>> {
+    fn find(&self, row: &str, metric: Metric) -> Option<&ByBroker> {
         let index = self.rows.iter().position(|name| name == row)?;
         self.values.get(&(index, metric))
     }
@@ -63,18 +102,24 @@ impl Samples {
         let own = median(&mut brokers.get("sabir")?.clone());
         match promise.unit {
             Unit::Own => Some(own),
-            Unit::OfOverwriteSyncs => {
-                (!self.limits.is_empty()).then(|| own / self.limit(|limits| limits.overwrite_syncs_per_s))
-            }
-            Unit::OfBestPeer => against_peers(promise.metric, brokers),
+            Unit::OfBestPeer => against_peers(promise.metric, brokers).map(|(_, ratio)| ratio),
         }
     }
 
     /// Prints everything.
-    pub fn print(&self, brokers: &[&'static str]) {
+    pub fn print(&self) {
+        println!("\n{}", self.brokers_table());
         println!("\n{}", self.limits_table());
-        println!("\n{}", self.rows_table(brokers));
+        println!("\n{}", self.rows_table());
         println!("\n{}", self.promises_table());
+    }
+
+    fn brokers_table(&self) -> Table {
+        let mut table = table(&["broker", "version", "set up with"]);
+        for about in &self.brokers {
+            table.add_row([about.name, &about.version, about.settings]);
+        }
+        table
     }
 
     fn limits_table(&self) -> Table {
@@ -89,70 +134,62 @@ impl Samples {
         right(table, 1)
     }
 
-    fn rows_table(&self, brokers: &[&'static str]) -> Table {
+    fn rows_table(&self) -> Table {
         let mut head = vec!["row", "metric"];
-        head.extend(brokers.iter().flat_map(|broker| [*broker, "from .. to"]));
-        head.push("against the best peer");
-        head.push("per 4 KiB sync");
+        head.extend(self.brokers.iter().flat_map(|broker| [broker.name, "from .. to"]));
+        head.push("sabir against the better peer");
         let mut table = table(&head);
         for ((row, metric), values) in &self.values {
             let mut cells = vec![self.rows[*row].clone(), metric.name().to_owned()];
-            for broker in brokers {
-                match values.get(broker) {
+            for broker in &self.brokers {
+                match values.get(broker.name) {
                     Some(values) => cells.extend([number(median(&mut values.clone())), spread(values)]),
                     None => cells.extend(["".to_owned(), "".to_owned()]),
                 }
             }
-            cells.push(
-                against_peers(*metric, values).map_or_else(String::new, |ratio| format!("{ratio:.2} x")),
-            );
-            cells.push(self.per_sync(&self.rows[*row], *metric, values).unwrap_or_default());
+            let against = (!metric.is_beside()).then(|| against_peers(*metric, values)).flatten();
+            cells.push(against.map_or_else(String::new, |(peer, ratio)| format!("{ratio:.2} x {peer}")));
             table.add_row(cells);
         }
         right(table, 2)
     }
 
-    fn per_sync(
-        &self,
-        row: &str,
-        metric: Metric,
-        values: &BTreeMap<&'static str, Vec<f64>>,
-    ) -> Option<String> {
-        if !metric.is_rate() || !row.starts_with("persistent") || self.limits.is_empty() {
-            return None;
-        }
-        let own = median(&mut values.get("sabir")?.clone());
-        Some(format!("{:.2}", own / self.limit(|limits| limits.overwrite_syncs_per_s)))
-    }
-
     fn promises_table(&self) -> Table {
         let mut table = table(&["promise", "metric", "sabir", "at least", "aim", "verdict"]);
-        for promise in PROMISES {
-            let kept = self.kept(promise);
-            if kept.is_none() && promise.unit != Unit::OfBestPeer {
-                continue;
-            }
-            let unit = match promise.unit {
-                Unit::Own => promise.metric.name().to_owned(),
-                Unit::OfOverwriteSyncs => format!("{} per 4 KiB overwrite sync", promise.metric.name()),
-                Unit::OfBestPeer => format!("{} against the best peer", promise.metric.name()),
-            };
-            let verdict = match verdict(promise, kept) {
-                Verdict::Aim => "aim",
-                Verdict::Pass => "pass",
-                Verdict::Miss => "MISS",
-                Verdict::Open => "no peer in this run",
-            };
+        for held in self.held() {
             table.add_row([
-                promise.row.to_owned(),
-                unit,
-                kept.map_or_else(String::new, number),
-                number(promise.at_least),
-                number(promise.aim),
-                verdict.to_owned(),
+                held.row.to_owned(),
+                held.metric,
+                held.sabir.map_or_else(String::new, number),
+                number(held.at_least),
+                held.aim.map_or_else(String::new, number),
+                held.verdict.text().to_owned(),
             ]);
         }
         right(table, 2)
+    }
+
+    /// The promises whose rows were measured, and how they stand.
+    fn held(&self) -> Vec<Held> {
+        let measured = PROMISES.iter().filter(|promise| {
+            self.find(promise.row, promise.metric).is_some_and(|brokers| brokers.contains_key("sabir"))
+        });
+        let held = measured.map(|promise| {
+            let kept = self.kept(promise);
+            let metric = match promise.unit {
+                Unit::Own => promise.metric.name().to_owned(),
+                Unit::OfBestPeer => format!("{} against the better peer", promise.metric.name()),
+            };
+            let (at_least, aim) = (promise.at_least, promise.aim);
+            Held { row: promise.row, metric, sabir: kept, at_least, aim, verdict: verdict(promise, kept) }
+        });
+        held.collect()
+    }
+
+    /// What Sabir promised in the rows measured and did not keep.
+    pub fn missed(&self) -> Vec<String> {
+        let held = self.held().into_iter().filter(|held| held.verdict == Verdict::Missed);
+        held.map(|held| format!("{} of {}", held.metric, held.row)).collect()
     }
 
     /// Everything, for programs.
@@ -170,27 +207,40 @@ impl Samples {
                 })
             })
             .collect();
-        serde_json::json!({ "limits": self.limits, "figures": lines })
+        serde_json::json!({
+            "brokers": self.brokers,
+            "limits": self.limits,
+            "figures": lines,
+            "promises": self.held(),
+        })
     }
 }
 
 fn verdict(promise: &Promise, kept: Option<f64>) -> Verdict {
     let Some(kept) = kept else { return Verdict::Open };
     let reaches = |bound: f64| if promise.metric.is_rate() { kept >= bound } else { kept <= bound };
-    match (reaches(promise.aim), reaches(promise.at_least)) {
-        (true, _) => Verdict::Aim,
-        (false, true) => Verdict::Pass,
-        (false, false) => Verdict::Miss,
+    match (promise.aim.is_some_and(reaches), reaches(promise.at_least)) {
+        (true, _) => Verdict::MetAim,
+        (false, true) => Verdict::Met,
+        (false, false) => Verdict::Missed,
     }
 }
 
-/// Sabir against the peer that is best in this metric.
-fn against_peers(metric: Metric, values: &BTreeMap<&'static str, Vec<f64>>) -> Option<f64> {
-    let own = median(&mut values.get("sabir")?.clone());
+/// Sabir against the peer that is best in this metric, and that peer. Brokers take turns, so that each round gives a
+/// ratio of its own; the median of those says more than the ratio of medians, when the machine changes between rounds.
+fn against_peers(metric: Metric, values: &ByBroker) -> Option<(&'static str, f64)> {
+    let own = values.get("sabir")?;
     let peers = values.iter().filter(|(name, _)| **name != "sabir");
-    let peers = peers.map(|(_, values)| median(&mut values.clone()));
-    let best = if metric.is_rate() { peers.max_by(f64::total_cmp) } else { peers.min_by(f64::total_cmp) };
-    Some(own / best?)
+    let peers = peers.map(|(name, samples)| (*name, samples, median(&mut samples.clone())));
+    let by_median = |a: &(_, _, f64), b: &(_, _, f64)| a.2.total_cmp(&b.2);
+    let (name, peer, middle) =
+        if metric.is_rate() { peers.max_by(by_median) } else { peers.min_by(by_median) }?;
+    let ratio = if own.len() == peer.len() {
+        median(&mut own.iter().zip(peer).map(|(own, peer)| own / peer).collect::<Vec<_>>())
+    } else {
+        median(&mut own.clone()) / middle
+    };
+    Some((name, ratio))
 }
 
 fn table(head: &[&str]) -> Table {
@@ -248,30 +298,91 @@ mod tests {
         );
     }
 
+    const fn a_promise(metric: Metric, at_least: f64, aim: Option<f64>) -> Promise {
+        Promise { row: "a", metric, at_least, aim, unit: Unit::Own }
+    }
+
     #[test]
     fn promises_are_weighed_in_their_direction() {
-        let rate =
-            Promise { row: "a", metric: Metric::MessagesPerS, at_least: 10.0, aim: 20.0, unit: Unit::Own };
+        let rate = a_promise(Metric::MessagesPerS, 10.0, Some(20.0));
         assert_eq!(
             [25.0, 15.0, 5.0].map(|kept| verdict(&rate, Some(kept))),
-            [Verdict::Aim, Verdict::Pass, Verdict::Miss]
+            [Verdict::MetAim, Verdict::Met, Verdict::Missed]
         );
-        let cost = Promise { row: "a", metric: Metric::P99Us, at_least: 20.0, aim: 10.0, unit: Unit::Own };
+        let cost = a_promise(Metric::P99Us, 20.0, Some(10.0));
         assert_eq!(
             [25.0, 15.0, 5.0].map(|kept| verdict(&cost, Some(kept))),
-            [Verdict::Miss, Verdict::Pass, Verdict::Aim]
+            [Verdict::Missed, Verdict::Met, Verdict::MetAim]
         );
+        let least = a_promise(Metric::MessagesPerS, 10.0, None);
+        assert_eq!([25.0, 5.0].map(|kept| verdict(&least, Some(kept))), [Verdict::Met, Verdict::Missed]);
         assert_eq!(verdict(&rate, None), Verdict::Open);
     }
 
     #[test]
-    fn a_promise_against_peers_takes_the_best_of_the_same_run() {
-        let mut samples = Samples::default();
+    fn a_bound_that_is_just_reached_is_met() {
+        let rate = a_promise(Metric::MessagesPerS, 10.0, Some(20.0));
+        assert_eq!([20.0, 10.0].map(|kept| verdict(&rate, Some(kept))), [Verdict::MetAim, Verdict::Met]);
+        assert_eq!(verdict(&rate, Some(f64::NAN)), Verdict::Missed);
+    }
+
+    fn samples_of_the_main_row(own: &[f64], peers: &[(&'static str, &[f64])]) -> (Samples, &'static Promise) {
         let promise = PROMISES.iter().find(|promise| promise.unit == Unit::OfBestPeer).expect("there is one");
-        samples.add(promise.row, promise.metric, "sabir", 90.0);
+        let mut samples = Samples::default();
+        for (name, values) in [("sabir", own)].iter().chain(peers) {
+            samples.add_broker(About { name, version: "1".to_owned(), settings: "as it is" });
+            values.iter().for_each(|value| samples.add(promise.row, promise.metric, name, *value));
+        }
+        (samples, promise)
+    }
+
+    #[test]
+    fn a_promise_against_peers_takes_the_better_one_of_the_same_run() {
+        let (samples, promise) = samples_of_the_main_row(&[90.0], &[]);
         assert_eq!(samples.kept(promise), None);
-        samples.add(promise.row, promise.metric, "rabbitmq", 10.0);
-        samples.add(promise.row, promise.metric, "activemq", 9.0);
+        let (samples, promise) =
+            samples_of_the_main_row(&[90.0], &[("rabbitmq", &[10.0]), ("activemq", &[9.0])]);
         assert_eq!(samples.kept(promise), Some(9.0));
+        assert!(samples.rows_table().to_string().contains("9.00 x rabbitmq"), "{}", samples.rows_table());
+    }
+
+    #[test]
+    fn rounds_are_compared_with_themselves() {
+        // The machine got ten times faster after the first round, and slower again.
+        let own = [80.0, 800.0, 160.0];
+        let (samples, promise) = samples_of_the_main_row(&own, &[("rabbitmq", &[10.0, 90.0, 16.0])]);
+        assert_eq!(samples.kept(promise), Some(800.0 / 90.0));
+        let (samples, promise) = samples_of_the_main_row(&own, &[("rabbitmq", &[10.0, 20.0])]);
+        assert_eq!(samples.kept(promise), Some(160.0 / 15.0));
+    }
+
+    #[test]
+    fn what_costs_least_is_the_better_peer_of_a_cost() {
+        let values = ByBroker::from([("sabir", vec![2.0]), ("activemq", vec![8.0]), ("rabbitmq", vec![4.0])]);
+        assert_eq!(against_peers(Metric::CpuUsPerMessage, &values), Some(("rabbitmq", 0.5)));
+        assert_eq!(against_peers(Metric::MessagesPerS, &values), Some(("activemq", 0.25)));
+    }
+
+    #[test]
+    fn missed_promises_are_named_and_open_ones_are_not() {
+        let (samples, promise) = samples_of_the_main_row(&[promise_of_the_main_row() - 1.0], &[]);
+        assert_eq!(samples.missed(), [format!("messages/s of {}", promise.row)]);
+        let table = samples.promises_table().to_string();
+        assert!(table.contains("MISSED") && table.contains("no peer in this run"), "{table}");
+        let (samples, _) = samples_of_the_main_row(&[promise_of_the_main_row()], &[]);
+        assert!(samples.missed().is_empty(), "{:?}", samples.missed());
+        assert_eq!(samples.json()["promises"][0]["verdict"], "met");
+    }
+
+    fn promise_of_the_main_row() -> f64 {
+        PROMISES.iter().find(|promise| promise.metric == Metric::MessagesPerS).expect("there is one").at_least
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_held_against_anyone() {
+        let mut samples = Samples::default();
+        samples.add("start", Metric::ReadyMs, "sabir", 1.0);
+        assert_eq!(samples.held().len(), 1);
+        assert_eq!(Samples::default().held().len(), 0);
     }
 }

@@ -120,7 +120,7 @@ impl Consumer {
              activemq.prefetchSize:{window}\n\n\0"
         );
         link.push(subscribe.as_bytes());
-        Ok(Consumer { link, ack_every: (window as u64 / 4).max(1), received: 0 })
+        Ok(Consumer { link, ack_every: (window / load.acks_per_window.max(1)).max(1) as u64, received: 0 })
     }
 
     /// Takes what has come, shows each body, acknowledges.
@@ -184,6 +184,7 @@ pub fn flood_with(load: &Load, patience: Duration) -> Result<Seen> {
     let end = flood.counts();
     let seconds = (last.at - first.at).as_secs_f64();
     Ok(Seen {
+        connections: 0,
         sent: end.sent,
         received: end.received,
         seconds,

@@ -49,6 +49,17 @@ impl Link {
         Ok(link)
     }
 
+    /// Whether the broker still holds the other end; nothing must be on its way from there.
+    pub fn is_open(&self) -> Result<bool> {
+        self.socket.set_nonblocking(true)?;
+        match self.socket.peek(&mut [0]) {
+            Ok(count) => Ok(count > 0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Writes a frame and waits for its answer, while the socket still blocks.
     fn ask(&mut self, frame: &[u8], wanted: Kind) -> Result<()> {
         self.socket.write_all(frame)?;

@@ -47,6 +47,8 @@ pub struct Load {
     pub size_bytes: usize,
     /// Messages that a producer may have unconfirmed, and that a consumer may have unacknowledged.
     pub window: usize,
+    /// How often a consumer acknowledges while it receives a window; never more than once for each message.
+    pub acks_per_window: usize,
     /// Whether messages are persistent. Then every message has a receipt of its own; otherwise one in a quarter of
     /// a window has.
     pub persistent: bool,
@@ -70,6 +72,8 @@ pub enum Pace {
 /// What one run saw.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Seen {
+    /// Connections that are open and do nothing.
+    pub connections: u64,
     /// Messages sent in the whole run.
     pub sent: u64,
     /// Messages received in the whole run.

@@ -67,6 +67,7 @@ pub fn paced(load: &Load, per_s: u64, warm_up_ms: u64, measure_ms: u64) -> Resul
         producer.send(0)?;
     }
     Ok(Seen {
+        connections: 0,
         sent: producer.sent,
         received: consumer.received,
         seconds: measure_ms as f64 / 1000.0,
@@ -77,7 +78,8 @@ pub fn paced(load: &Load, per_s: u64, warm_up_ms: u64, measure_ms: u64) -> Resul
     })
 }
 
-fn percentiles(latencies: &Histogram<u64>) -> Latency {
+/// What is told of them.
+pub fn percentiles(latencies: &Histogram<u64>) -> Latency {
     let at = |quantile| latencies.value_at_quantile(quantile) as f64 / 1000.0;
     Latency {
         p50: at(0.5),

@@ -96,6 +96,7 @@ fn load(fault: Fault, persistent: bool, pace: Pace) -> Load {
         consumers: 1,
         size_bytes: 100,
         window: 64,
+        acks_per_window: 4,
         persistent,
         pace,
     }
@@ -130,6 +131,80 @@ fn a_broker_that_swallows_a_message_fails_the_run() {
     let load = load(Fault::Swallows, true, Pace::Count { messages: 100 });
     let error = flood::flood_with(&load, std::time::Duration::from_millis(300)).expect_err("one is missing");
     assert!(error.to_string().contains("received 99"), "{error}");
+}
+
+/// The numbers of the messages that a consumer acknowledges of eight.
+fn acknowledged(acks_per_window: usize) -> Vec<String> {
+    let (acks, seen) = channel();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let broker = std::thread::spawn(move || {
+        let (mut link, _) = listener.accept().expect("the consumer");
+        let mut input = [0; 1024];
+        let _connect = link.read(&mut input).expect("a log-in");
+        link.write_all(b"CONNECTED\nversion:1.2\n\n\0").expect("the consumer is there");
+        let _subscribe = link.read(&mut input).expect("a subscription");
+        for number in 1..=8 {
+            let frame = format!("MESSAGE\nack:{number}\n\n\0");
+            link.write_all(frame.as_bytes()).expect("the consumer is there");
+        }
+        let mut text = String::new();
+        link.read_to_string(&mut text).expect("frames");
+        text.lines().filter_map(|line| line.strip_prefix("id:")).for_each(|id| {
+            acks.send(id.to_owned()).expect("the test waits");
+        });
+    });
+    let load = Load { address, window: 8, acks_per_window, ..load(Fault::None, true, SHORT) };
+    let mut consumer = flood::Consumer::open(&load).expect("a consumer");
+    while consumer.received < 8 {
+        consumer.receive(|_| {}).expect("messages");
+        std::thread::yield_now();
+    }
+    drop(consumer);
+    broker.join().expect("the broker's part");
+    seen.iter().collect()
+}
+
+#[test]
+fn a_consumer_acknowledges_as_often_as_told() {
+    assert_eq!(acknowledged(4), ["2", "4", "6", "8"]);
+    assert_eq!(acknowledged(8), ["1", "2", "3", "4", "5", "6", "7", "8"]);
+    assert_eq!(acknowledged(1), ["8"]);
+}
+
+#[test]
+fn an_idle_connection_that_the_broker_closes_is_noticed() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let broker = std::thread::spawn(move || {
+        let (mut link, _) = listener.accept().expect("the connection");
+        let _connect = link.read(&mut [0; 1024]).expect("a log-in");
+        link.write_all(b"CONNECTED\nversion:1.2\n\n\0").expect("it is there");
+        link
+    });
+    let link =
+        super::link::Link::log_in(&Load { address, ..load(Fault::None, true, SHORT) }).expect("a log-in");
+    let far = broker.join().expect("the broker's part");
+    assert!(link.is_open().expect("an answer of the system"));
+    drop(far);
+    while link.is_open().expect("an answer of the system") {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn percentiles_are_those_of_what_was_recorded() {
+    let mut latencies =
+        hdrhistogram::Histogram::<u64>::new_with_bounds(1, 120_000_000_000, 3).expect("bounds");
+    for thousandth in 1..=1000u64 {
+        latencies.record(thousandth * 1_000_000).expect("it is within the bounds");
+    }
+    let latency = paced::percentiles(&latencies);
+    // In microseconds, to the three digits that are kept.
+    let near = |value: f64, wanted: f64| (value / wanted - 1.0).abs() < 0.002;
+    assert!(near(latency.p50, 500_000.0) && near(latency.p99, 990_000.0), "{latency:?}");
+    assert!(near(latency.p999, 999_000.0) && near(latency.max, 1_000_000.0), "{latency:?}");
+    assert_eq!(latency.count, 1000);
 }
 
 #[test]

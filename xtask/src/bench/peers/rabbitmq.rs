@@ -2,19 +2,24 @@
 //! RabbitMQ with its STOMP plugin. Queues that STOMP clients name are durable, and a receipt for a persistent message
 //! comes when it is on disk.
 
-use super::super::broker::{Broker, folder, free_port, spawn, wait_for_stomp};
+use super::super::broker::{ACKS_PER_WINDOW, Broker, folder, free_port, spawn, wait_for_stomp};
 use super::super::load::Pace;
-use super::require;
+use super::{package_version, require};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+const SETTINGS: &str = "durable classic queues of version 1, which sync before they confirm";
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+/// Fails where it is not installed.
+pub fn check() -> Result<()> {
+    require(SERVER, "rabbitmq-server")
+}
 
 /// Starts it.
 pub fn start(under: &Path) -> Result<Broker> {
-    require(SERVER, "rabbitmq-server")?;
     let folder = folder(under)?;
     let (port, distribution, names) = (free_port()?, free_port()?, free_port()?.to_string());
     let place = |name: &str| folder.path().join(name);
@@ -48,6 +53,9 @@ pub fn start(under: &Path) -> Result<Broker> {
         address: ([127, 0, 0, 1], port).into(),
         host: "/",
         login: Some(("guest".to_owned(), "guest".to_owned())),
+        acks_per_window: ACKS_PER_WINDOW,
+        version: package_version("rabbitmq-server")?,
+        settings: SETTINGS,
         pid: 0,
         ready: Duration::ZERO,
         child,
