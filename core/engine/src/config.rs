@@ -151,7 +151,7 @@ impl Policy {
 pub struct Limits {
     /// Bytes of messages that all queues together keep in memory. Default 256 MiB.
     pub memory_bytes: usize,
-    /// Publishes wait while so many bytes are on their way to the store. Default 64 MiB.
+    /// Publishes wait while so many bytes are on their way to the store. Default 16 MiB.
     pub uncommitted_bytes: usize,
     /// Queues and subscriptions. Default 100,000.
     pub max_queues: usize,
@@ -183,6 +183,10 @@ pub struct Limits {
     pub max_parked_per_session: usize,
     /// The server is asked not to read from a session with so many bytes parked. Default 1 MiB.
     pub max_parked_bytes_per_session: usize,
+    /// Producers of messages that are not persistent are held so long, in milliseconds, when a queue's memory is used up,
+    /// to see whether its consumers make room; if they do not, the messages wait in the store. 0: they are never
+    /// held. Default 50.
+    pub hold_ms: u64,
     /// The longest delay of a delivery. Default 366 days.
     pub max_delay_ms: u64,
     /// Delayed messages, those whose redelivery is put off included. Default 10,000,000.
@@ -201,7 +205,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             memory_bytes: 256 << 20,
-            uncommitted_bytes: 64 << 20,
+            uncommitted_bytes: 16 << 20,
             max_queues: 100_000,
             max_exchanges: 10_000,
             max_bindings: 200_000,
@@ -217,6 +221,7 @@ impl Default for Limits {
             transaction_spill_bytes: 1 << 20,
             max_parked_per_session: 1_024,
             max_parked_bytes_per_session: 1 << 20,
+            hold_ms: 50,
             max_delay_ms: 366 * 24 * 3_600_000,
             max_delayed: 10_000_000,
             page_records: 2_048,

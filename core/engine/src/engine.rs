@@ -70,6 +70,8 @@ pub struct Engine {
     pub(crate) cancelled: Vec<(Key<Subscription>, String)>,
     /// Publishes that waited at queues that have gone.
     pub(crate) orphans: Vec<Parked>,
+    /// What the store can hold in all.
+    pub(crate) store_bytes: u64,
     /// Open transactions.
     pub(crate) transactions: usize,
     /// Queues to which publishes in hidden logs of open transactions were routed, and how many: they stay.
@@ -120,6 +122,7 @@ impl Engine {
             idle_browsers: Vec::new(),
             cancelled: Vec::new(),
             orphans: Vec::new(),
+            store_bytes: u64::MAX,
             transactions: 0,
             promised: BTreeMap::new(),
             next_transaction_log: 1,
@@ -132,6 +135,12 @@ impl Engine {
             scratch: Vec::new(),
             taken: Vec::new(),
         }
+    }
+
+    /// Says how many bytes the store can hold in all: used ones and free ones. What could never find room there is
+    /// refused instead of waiting for it. Until this is called nothing is known, and nothing refused.
+    pub fn set_store_bytes(&mut self, bytes: u64) {
+        self.store_bytes = bytes;
     }
 
     /// Takes one input. `out` may hold earlier outputs: new ones are put behind them.

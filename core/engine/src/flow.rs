@@ -6,7 +6,7 @@
 
 use crate::commit::CommitId;
 use crate::engine::{Engine, State};
-use crate::output::{FlowChange, Outputs};
+use crate::output::Outputs;
 use crate::queue::Queue;
 use crate::routing::VirtualHost;
 use crate::session::{Kind, Session, Ticket};
@@ -131,8 +131,25 @@ fn stand_in_line(line: &mut VecDeque<Parked>, parked: Parked) {
 impl Engine {
     /// Whether nothing may be added for the store now.
     pub(crate) fn store_is_busy(&self) -> bool {
-        self.commits.is_full()
-            || self.commits.bytes() + self.pending.bytes() > self.config.limits.uncommitted_bytes
+        let bytes = (self.commits.bytes() + self.pending.bytes()) as u64;
+        // Of many small messages no batch is made either that a small store could never take.
+        let most = (self.config.limits.uncommitted_bytes as u64).min(self.store_bytes / 4);
+        self.commits.is_full() || bytes > most
+    }
+
+    /// Refuses what the store could never take, however much is consumed: half of it is for one batch at the most,
+    /// since the rest of the batch, and what frees room, must fit beside it.
+    pub(crate) fn check_store_bytes(&self, bytes: usize) -> Result<(), Refusal> {
+        let most = self.store_bytes / 2;
+        if bytes as u64 > most {
+            let text = format!(
+                "{bytes} bytes are more than the store can ever take at once: {most}, half of the {} that it has in \
+                 all, used and free",
+                self.store_bytes
+            );
+            return Err(Refusal::new(Reason::Limit, text));
+        }
+        Ok(())
     }
 
     /// Refuses what a session sends in spite of being told to wait, once that is too much.
@@ -171,7 +188,7 @@ impl Engine {
             || session.parked_bytes >= limits.max_parked_bytes_per_session;
         if session.parked == 1 || (pause && !session.paused) {
             session.paused = pause;
-            out.flow.push((session.id, FlowChange { parked: true, pause_reading: pause, reason }));
+            session.tell_flow(|| reason, out);
         }
     }
 
@@ -202,10 +219,7 @@ impl Engine {
             && session.parked_bytes < limits.max_parked_bytes_per_session / 2 + 1;
         if session.parked == 0 || (session.paused && relieved) {
             session.paused = false;
-            let reason =
-                if session.parked == 0 { String::new() } else { "some publishes still wait".to_owned() };
-            let change = FlowChange { parked: session.parked > 0, pause_reading: false, reason };
-            out.flow.push((session.id, change));
+            session.tell_flow(|| "some publishes still wait".to_owned(), out);
         }
     }
 

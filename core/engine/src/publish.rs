@@ -96,6 +96,12 @@ impl Engine {
             }
             _ => self.resolve_targets(key, host, meta.producer, &message, routes)?,
         }
+        let is_delayed = message.head().deliver_at_ms() > self.now.unix_ms;
+        if let Err(refusal) = self.check_store_bytes(message.size_bytes())
+            && (is_delayed || self.needs_store(routes, &message))
+        {
+            return Err(refusal);
+        }
         let obstacle = self.obstacle(routes, &message, Coming::New);
         if let Some(obstacle) = obstacle.or(behind.then_some(Ok(Obstacle::Behind))) {
             let obstacle = obstacle?;
@@ -103,7 +109,7 @@ impl Engine {
             self.park_publish(key, meta, message, obstacle, out);
             return Ok(Published::Parked);
         }
-        if message.head().deliver_at_ms() > self.now.unix_ms {
+        if is_delayed {
             let Some(targets) = self.sessions.get(key).and_then(|one| one.producers.get(&meta.producer))
             else {
                 return Ok(Published::Done(None));
@@ -111,7 +117,13 @@ impl Engine {
             let destinations = targets.destinations.clone();
             return self.delay(host, &destinations, &message).map(Published::Done);
         }
-        Ok(Published::Done(self.admit_all(&message, &Origin::default(), routes)))
+        let need = self.admit_all(&message, &Origin::default(), routes);
+        if need.is_none()
+            && let [queue] = **routes
+        {
+            self.brake(key, queue, out);
+        }
+        Ok(Published::Done(need))
     }
 
     /// Finds the queues of a producer, and remembers them where they do not depend on the message.
@@ -271,9 +283,15 @@ impl Engine {
                 }
             }
         }
-        let needs_store = |key: &Key<Queue>| self.queues.get(*key).is_some_and(|queue| queue.keeps(message));
-        let pressed = self.memory.resident > self.memory.limit;
-        (self.store_is_busy() && (pressed || routes.iter().any(needs_store))).then_some(Ok(Obstacle::Store))
+        (self.store_is_busy() && self.needs_store(routes, message)).then_some(Ok(Obstacle::Store))
+    }
+
+    /// Whether a message goes to the store, durably or because there is no room in memory.
+    fn needs_store(&self, routes: &[Key<Queue>], message: &Message) -> bool {
+        routes
+            .iter()
+            .filter_map(|key| self.queues.get(*key))
+            .any(|queue| queue.keeps(message) || queue.would_spill(message, &self.memory))
     }
 
     fn park_publish(

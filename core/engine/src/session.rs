@@ -7,7 +7,7 @@
 
 use crate::commit::{CommitId, Commits};
 use crate::input::Client;
-use crate::output::Outputs;
+use crate::output::{FlowChange, Outputs};
 use crate::queue::Queue;
 use crate::routing::{Targets, VirtualHost};
 use crate::slab::Key;
@@ -37,8 +37,10 @@ pub(crate) struct Session {
     /// Publishes that wait for room, and their bytes.
     pub parked: usize,
     pub parked_bytes: usize,
-    /// Whether the server was asked to stop reading.
+    /// Whether the server was asked to stop reading because of them.
     pub paused: bool,
+    /// Whether it was asked to because a queue has no room in memory for a moment.
+    pub held: bool,
     /// It has said that it will end.
     pub orderly: bool,
     /// The batch for which the session is already noted.
@@ -62,9 +64,22 @@ impl Session {
             parked: 0,
             parked_bytes: 0,
             paused: false,
+            held: false,
             orderly: false,
             noted: CommitId(0),
         }
+    }
+
+    /// Whether it does nothing but publish through one producer.
+    pub fn only_produces(&self) -> bool {
+        self.subscriptions.is_empty() && self.transactions.is_empty() && self.producers.len() <= 1
+    }
+
+    /// Tells the server how the session's publishes fare; `reason`: why they wait, if they do.
+    pub fn tell_flow(&self, reason: impl FnOnce() -> String, out: &mut Outputs) {
+        let (parked, pause_reading) = (self.parked > 0, self.paused || self.held);
+        let reason = if parked || pause_reading { reason() } else { String::new() };
+        out.flow.push((self.id, FlowChange { parked, pause_reading, reason }));
     }
 }
 

@@ -200,6 +200,7 @@ impl Engine {
             return Err(limit("bytes in the transaction", "limits.max_transaction_bytes", max));
         }
         let spill = transaction.log.is_some() || bytes > limits.transaction_spill_bytes;
+        self.check_store_bytes(bytes)?;
         // Routed now to refuse now what cannot be routed; and again by the commit where it can.
         let mut routes = Vec::new();
         let publisher =

@@ -11,10 +11,12 @@
 //!   view      what the consumers with one selector see
 //!   paging    what is in memory and what is fetched
 //!   dispatch  from the queue to its consumers
+//!   brake     producers that are held for a moment
 //! ```
 //!
 //! Nothing here knows how a message found the queue, or who asked for it.
 
+pub(crate) mod brake;
 pub(crate) mod dispatch;
 pub(crate) mod entry;
 pub(crate) mod lane;
@@ -76,6 +78,14 @@ impl Budget {
     fn has_room(&self, memory: &Memory, bytes: usize) -> bool {
         self.resident + bytes <= self.limit && memory.resident + bytes <= memory.limit
     }
+
+    /// The same for a message that will lie nowhere else. What is in flight of such messages stays in memory in any case,
+    /// so it does not count here. While producers are held (`braked`), there is room for what was read from them
+    /// before they knew.
+    fn has_room_for_homeless(&self, memory: &Memory, bytes: usize, braked: bool) -> bool {
+        let limit = if braked { self.limit.saturating_mul(2) } else { self.limit };
+        self.resident - self.in_flight + bytes <= limit && memory.resident + bytes <= memory.limit
+    }
 }
 
 /// How a queue came to be, and when it goes.
@@ -129,6 +139,7 @@ pub(crate) struct Queue {
     pub bound: Vec<(Key<Exchange>, Box<str>)>,
     /// Lanes, by priority, whose released entries are being fetched.
     pub fetching: Vec<u8>,
+    pub pace: brake::Pace,
 }
 
 /// Of a new entry: what is known beside its message.
@@ -173,6 +184,7 @@ impl Queue {
             scheduled: false,
             bound: Vec::new(),
             fetching: Vec::new(),
+            pace: brake::Pace::default(),
         }
     }
 
@@ -223,6 +235,16 @@ impl Queue {
     /// Whether a message of this kind is written down durably here.
     pub fn keeps(&self, message: &Message) -> bool {
         self.traits.durable && message.head().persistent()
+    }
+
+    /// Whether a message that is not kept durably here would find no room in memory, and go to the store.
+    pub fn would_spill(&self, message: &Message, memory: &Memory) -> bool {
+        let cost = cost(u32::try_from(message.size_bytes()).unwrap_or(u32::MAX));
+        let priority = if self.policy.prioritized { message.head().priority() } else { 4 };
+        let has_gap = self
+            .find_lane(priority)
+            .is_some_and(|at| self.views[PLAIN].feeds[at].next != self.lanes[at].next_seq);
+        has_gap || !self.budget.has_room_for_homeless(memory, cost, self.pace.braked)
     }
 
     /// Takes a message in. `body_at` is an entry that has the same record already; the first durable queue sets it,
@@ -312,7 +334,11 @@ impl Queue {
         }
         let lane = &mut self.lanes[at];
         let feed = &mut self.views[PLAIN].feeds[at];
-        if feed.next == seq && self.budget.has_room(memory, cost) {
+        let has_room = match entry.place {
+            Place::Memory => self.budget.has_room_for_homeless(memory, cost, self.pace.braked),
+            _ => self.budget.has_room(memory, cost),
+        };
+        if feed.next == seq && has_room {
             let place = entry.place;
             self.budget.charge(memory, cost);
             feed.push(entry);
@@ -387,6 +413,7 @@ impl Queue {
     ) {
         self.uncharge_in_flight(entry, memory);
         self.in_flight -= 1;
+        self.pace.freed += entry.cost() as u64;
         self.forget(own, priority, entry, pending);
     }
 

@@ -384,3 +384,118 @@ fn a_transaction_is_not_held_back_by_a_full_queue_that_it_empties() {
     assert_eq!(broker.transact(1, 5, Transact::Commit), Reaction::Done);
     assert_eq!(broker.texts(1), ["b"]);
 }
+
+#[test]
+fn what_the_store_could_never_take_is_refused_and_not_waited_for() {
+    let mut broker = broker_with(Policy::default());
+    broker.engine.set_store_bytes(10_000);
+    let large = "x".repeat(5_001);
+    let refused = broker.publish(1, 1, draft(&large));
+    assert_eq!(broker.answer(1, refused), Some(Reaction::Refused(Reason::Limit)));
+    assert_eq!((broker.engine.stats().messages, broker.store.durable_entries()), (0, 0));
+    // What lies in memory alone needs no room there; what waits for its time does.
+    broker.publish(1, 1, Draft { persistent: false, ..draft(&large) });
+    assert_eq!(broker.engine.stats().messages, 1);
+    let deliver_at_ms = broker.now.unix_ms + 1_000;
+    let later = broker.publish(1, 1, Draft { persistent: false, deliver_at_ms, ..draft(&large) });
+    assert_eq!(broker.answer(1, later), Some(Reaction::Refused(Reason::Limit)));
+    // Nor does a transaction get larger than that.
+    broker.transact(1, 7, Transact::Begin);
+    let half = "y".repeat(1_500);
+    let first = broker.send(1, 1, 7, Verb::Publish(draft(&half).message()));
+    let second = broker.send(1, 1, 7, Verb::Publish(draft(&half).message()));
+    assert_eq!(broker.answer(1, first), Some(Reaction::Done));
+    assert_eq!(broker.answer(1, second), Some(Reaction::Refused(Reason::Limit)));
+}
+
+#[test]
+fn many_small_messages_make_no_batch_that_a_small_store_could_never_take() {
+    let mut broker = broker_with(Policy::default());
+    broker.engine.set_store_bytes(10_000);
+    broker.auto_commit = false;
+    for n in 0..20 {
+        broker.publish(1, 1, draft(&format!("{n:04}{}", "x".repeat(500))));
+    }
+    assert!(broker.engine.stats().uncommitted_bytes < 4_000);
+    assert!(broker.engine.stats().parked > 10);
+    broker.auto_commit = true;
+    broker.commit();
+    assert_eq!((broker.engine.stats().parked, broker.engine.stats().messages), (0, 20));
+}
+
+/// A broker whose producers are held for 50 ms, and 10 KiB of memory for each queue; sessions 1 and 2 produce.
+fn hasty() -> Broker {
+    let default_policy = Policy { resident_bytes: 10_000, ..Policy::default() };
+    let mut broker = Broker::with(Config { default_policy, ..Config::default() });
+    for session in [1, 2] {
+        broker.open(session);
+        broker.produce(session, 1, &["queue://Q"]);
+    }
+    broker
+}
+
+/// Publishes messages that are not persistent until the session is held, but no more than `most`.
+fn until_held(broker: &mut Broker, session: u64, most: usize) -> Option<usize> {
+    broker.out.flow.clear();
+    (0..most).find(|n| {
+        let text = format!("{n:04}{}", "x".repeat(300));
+        broker.publish(session, 1, Draft { persistent: false, ..draft(&text) });
+        broker.out.flow.iter().any(|(_, change)| change.pause_reading)
+    })
+}
+
+#[test]
+fn producers_are_held_for_a_moment_instead_of_going_to_the_store_while_a_consumer_makes_room() {
+    let mut broker = hasty();
+    broker.open(3);
+    broker.subscribe(3, 1, &["queue://Q"], 2);
+    let mut sent = until_held(&mut broker, 1, 100).expect("memory is used up") + 1;
+    let (_, change) = broker.out.flow.pop().unwrap();
+    assert!(!change.parked && change.reason.contains("limits.hold_ms"), "{}", change.reason);
+    // What was read from it already still finds room, and other producers are held too.
+    sent += until_held(&mut broker, 2, 10).expect("it is held at once") + 1;
+    broker.out.flow.clear();
+    let mut received = 0;
+    while broker.out.flow.is_empty() {
+        for got in broker.got(3) {
+            received += 1;
+            broker.accept(3, &got);
+        }
+    }
+    assert!(received < sent, "they go on before everything is gone");
+    let resumed: Vec<bool> = broker.out.flow.drain(..).map(|(_, change)| change.pause_reading).collect();
+    assert_eq!(resumed, [false, false]);
+    assert_eq!((broker.store.temporary_entries(), broker.batches), (0, broker.batches));
+}
+
+#[test]
+fn producers_of_a_queue_whose_consumer_is_slow_go_on_and_the_store_takes_what_is_too_much() {
+    let mut broker = hasty();
+    broker.open(3);
+    broker.subscribe(3, 1, &["queue://Q"], 2);
+    until_held(&mut broker, 1, 100).expect("memory is used up");
+    broker.advance(51);
+    broker.engine.handle(broker.now, Input::Tick, &mut broker.out);
+    let (_, change) = broker.out.flow.pop().unwrap();
+    assert!(!change.pause_reading && change.reason.is_empty());
+    assert_eq!(until_held(&mut broker, 1, 200), None, "and are not held again soon");
+    assert!(broker.store.temporary_entries() > 100);
+    assert!(broker.engine.stats().resident_bytes < 25_000);
+    broker.advance(2_000);
+    assert_eq!(until_held(&mut broker, 1, 1), Some(0), "but once more, after a while");
+    broker.close(3);
+    broker.engine.handle(broker.now, Input::Tick, &mut broker.out);
+    assert!(!broker.out.flow.pop().unwrap().1.pause_reading, "not for nobody");
+}
+
+#[test]
+fn nobody_is_held_who_does_anything_else_and_none_of_a_queue_without_consumers() {
+    let mut broker = hasty();
+    assert_eq!(until_held(&mut broker, 1, 100), None, "nobody consumes");
+    broker.open(3);
+    broker.subscribe(3, 1, &["queue://Q"], 2);
+    broker.subscribe(2, 1, &["queue://Other"], 2);
+    assert_eq!(until_held(&mut broker, 2, 10), None, "its settles must be read");
+    broker.produce(1, 2, &["queue://Other"]);
+    assert_eq!(until_held(&mut broker, 1, 10), None, "the other queue has room");
+}

@@ -212,7 +212,15 @@ fn recover(config: &Config, store: &Store, clock: Clock) -> Result<Engine, Serve
     for (from, to) in Engine::key_ranges() {
         keys.extend(store.scan(&from, &to, 0).map_err(|error| failed(error.to_string()))?);
     }
-    Engine::recover(config.engine.clone(), clock.now(), logs, keys).map_err(|error| failed(error.to_string()))
+    let mut engine = Engine::recover(config.engine.clone(), clock.now(), logs, keys)
+        .map_err(|error| failed(error.to_string()))?;
+    let stats = store.stats().map_err(|error| failed(error.to_string()))?;
+    match stats.used_bytes.saturating_add(stats.free_bytes) {
+        // It does not say.
+        0 => {}
+        bytes => engine.set_store_bytes(bytes),
+    }
+    Ok(engine)
 }
 
 /// What all sessions share. `password_checks`: how many passwords are checked at the same time.

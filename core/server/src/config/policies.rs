@@ -129,6 +129,7 @@ pub fn limits(reader: &Reader<'_>) -> Limits {
         transaction_spill_bytes: size("transaction_spill"),
         max_parked_per_session: count("max_parked_per_session"),
         max_parked_bytes_per_session: size("max_parked_bytes_per_session"),
+        hold_ms: reader.integer("hold_ms", 0..=60_000),
         max_delay_ms: reader.integer("max_delay_ms", 1..=100 * super::sections::MAX_MS),
         max_delayed: long_count("max_delayed"),
         page_records: long_count("page_records"),
