@@ -8,6 +8,7 @@ use crate::keeper::Keeping;
 use crate::recovery::{self, Report};
 use crate::shared::{Class, Counters, Orders, Shared, State};
 use crate::sys::Directory;
+use crate::walk::Walks;
 use crate::writer::Writer;
 use sabir_model::store::{Level, LogSummary, Read, Record};
 use sabir_sdk::disk::{Disk, LockError};
@@ -64,6 +65,7 @@ impl Journal {
             short: AtomicBool::new(false),
             reserve_used: AtomicBool::new(false),
             state_bytes: AtomicU64::new(state_bytes),
+            walks: Walks::default(),
             counters: Counters::default(),
             lock,
         });

@@ -28,6 +28,7 @@ pub mod recovery;
 mod say;
 pub mod shared;
 pub mod sys;
+mod walk;
 pub mod writer;
 
 pub use config::{Options, SyncPolicy};

@@ -12,6 +12,7 @@ use crate::format::op::{Entry, FarPlace, Op, Ops, Target};
 use crate::format::record::{BLOCK, Located, stored_len, table_len};
 use crate::index::extent::Region;
 use crate::shared::Shared;
+use crate::walk::Walk;
 use bytes::Bytes;
 use sabir_model::store::{Read, Record, Want};
 use sabir_sdk::{Error, ErrorCode, Result};
@@ -112,6 +113,49 @@ impl Budget {
     }
 }
 
+// What was found of the wanted entries, by their place among them.
+struct Slots<'a> {
+    seqs: &'a [u64],
+    found: Vec<Option<Found>>,
+    missing: usize,
+}
+
+impl<'a> Slots<'a> {
+    fn of(seqs: &'a [u64]) -> Self {
+        let mut found = Vec::new();
+        found.resize_with(seqs.len(), || None);
+        Slots { seqs, found, missing: seqs.len() }
+    }
+
+    // Takes an entry, if it is wanted.
+    fn take(&mut self, file: &DataFile, header: &BatchHeader, offset: u64, entry: &Entry<'_>) {
+        // Mostly there are no gaps, and the number tells the place at once.
+        let guess = entry.seq.wrapping_sub(self.seqs.first().copied().unwrap_or(0)) as usize;
+        let at = match self.seqs.get(guess) {
+            Some(seq) if *seq == entry.seq => Some(guess),
+            _ => self.seqs.binary_search(&entry.seq).ok(),
+        };
+        if let Some(slot) = at.and_then(|at| self.found.get_mut(at)) {
+            self.missing -= usize::from(slot.is_none());
+            *slot = Some(locate(file, header, offset, entry));
+        }
+    }
+
+    // Takes what the walk finds.
+    fn fill_from(&mut self, walk: &mut Walk, wanted: &Wanted) {
+        let header = *walk.header();
+        walk.show(self.seqs.first().copied().unwrap_or(0), |entry| {
+            self.take(&wanted.file, &header, wanted.region.offset, entry);
+            self.missing > 0
+        });
+    }
+
+    // What was found, up to the first that was not.
+    fn found(self) -> Vec<Found> {
+        self.found.into_iter().map_while(|found| found).collect()
+    }
+}
+
 impl Shared {
     /// Shows entries; see the store's contract.
     pub fn read(&self, what: &Read, visit: &mut dyn FnMut(Record) -> bool) -> Result<()> {
@@ -206,26 +250,32 @@ impl Shared {
 
     // The wanted entries, up to the first that is not where it should be.
     fn find_all(&self, log: u64, wanted: &Wanted) -> Result<(Chunk, Vec<Found>)> {
-        let chunk = self.fetch(&wanted.file, wanted.region)?;
-        let mut found: Vec<Option<Found>> = Vec::new();
-        found.resize_with(wanted.seqs.len(), || None);
-        let base = wanted.seqs.first().copied().unwrap_or(0);
-        walk(&wanted.file, &chunk, wanted.region, |header, offset, op| {
-            let entry = match op {
-                Op::Entry(entry) | Op::Replace { entry, .. } if entry.log == log => entry,
-                _ => return,
-            };
-            // Mostly there are no gaps, and the number tells the place at once.
-            let guess = entry.seq.wrapping_sub(base) as usize;
-            let at = match wanted.seqs.get(guess) {
-                Some(seq) if *seq == entry.seq => Some(guess),
-                _ => wanted.seqs.binary_search(&entry.seq).ok(),
-            };
-            if let Some(slot) = at.and_then(|at| found.get_mut(at)) {
-                *slot = Some(locate(&wanted.file, header, offset, &entry));
+        let mut slots = Slots::of(&wanted.seqs);
+        let region = wanted.region;
+        if region.len > WHOLE_BYTES
+            && let Some(mut walk) = self.walks.take(region.file, region.offset, log)
+        {
+            slots.fill_from(&mut walk, wanted);
+            self.walks.keep(walk);
+            let nothing = Chunk { file: region.file, start: region.offset, bytes: Bytes::new() };
+            return Ok((nothing, slots.found()));
+        }
+        let chunk = self.fetch(&wanted.file, region)?;
+        if region.len > WHOLE_BYTES {
+            if let Some(mut walk) = Walk::begin(&wanted.file, region, log, &chunk.bytes) {
+                slots.fill_from(&mut walk, wanted);
+                self.walks.keep(walk);
+            }
+            return Ok((chunk, slots.found()));
+        }
+        walk(&wanted.file, &chunk, region, |header, offset, op| {
+            if let Op::Entry(entry) | Op::Replace { entry, .. } = op
+                && entry.log == log
+            {
+                slots.take(&wanted.file, header, offset, &entry);
             }
         });
-        Ok((chunk, found.into_iter().map_while(|found| found).collect()))
+        Ok((chunk, slots.found()))
     }
 
     // Shows entries; answers whether to go on.

@@ -8,6 +8,7 @@ use crate::config::Options;
 use crate::files::{DataFile, Identity, Supply};
 use crate::index::Index;
 use crate::keeper::Keeping;
+use crate::walk::Walks;
 use crate::writer::Writer;
 use sabir_sdk::disk::{Disk, DiskLock};
 use sabir_sdk::{Error, ErrorCode, Host, Result};
@@ -111,6 +112,8 @@ pub struct Shared {
     pub reserve_used: AtomicBool,
     /// About the size of a checkpoint in bytes.
     pub state_bytes: AtomicU64,
+    /// Where reads of long batches may go on.
+    pub walks: Walks,
     /// Figures.
     pub counters: Counters,
     /// Keeps others out.

@@ -213,6 +213,15 @@ pub const fn op_bound(bytes: u64) -> u64 {
     bytes + 1 + 9 * 10 + 4 + 2 * 10
 }
 
+/// Where an operation begins among those of its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpPlace {
+    // Bytes from there to the end.
+    left: usize,
+    // Where the next record lies among the batch's records.
+    records: u64,
+}
+
 /// The operations of a batch, one after the other.
 #[derive(Clone, Debug)]
 pub struct Ops<'a> {
@@ -225,6 +234,17 @@ impl<'a> Ops<'a> {
     /// Reads from the operations of a batch.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { reader: Reader::new(bytes), records: 0, failed: false }
+    }
+
+    /// Reads on from a place that [`Ops::place`] has given for the same bytes.
+    pub fn resume(bytes: &'a [u8], place: OpPlace) -> Self {
+        let rest = bytes.get(bytes.len().saturating_sub(place.left)..).unwrap_or_default();
+        Self { reader: Reader::new(rest), records: place.records, failed: false }
+    }
+
+    /// Where the next operation begins.
+    pub fn place(&self) -> OpPlace {
+        OpPlace { left: self.reader.left(), records: self.records }
     }
 
     fn entry(&mut self, tag: u8) -> Option<Entry<'a>> {
