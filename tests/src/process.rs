@@ -191,6 +191,13 @@ impl Broker {
         self.child.try_wait().expect("the child can be waited for").is_none()
     }
 
+    /// Counts the most resident memory from now on.
+    pub fn forget_peak_memory(&self) {
+        let file = format!("/proc/{}/clear_refs", self.child.id());
+        // 5: "reset the peak resident set size" (proc(5)).
+        std::fs::write(file, "5").expect("the peak can be reset");
+    }
+
     /// Resident memory in bytes: now, and the most so far.
     pub fn memory_bytes(&self) -> (u64, u64) {
         let status =
