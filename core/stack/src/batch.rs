@@ -156,6 +156,8 @@ pub struct Session {
     pub id: SessionId,
     /// Its connection, for logs.
     pub connection_id: Box<str>,
+    /// Where its peer is, for logs; empty where nobody knows.
+    pub peer: Box<str>,
     /// Its client id, from the log-in on.
     pub client_id: Option<String>,
     pub(crate) login: Login,
@@ -183,12 +185,18 @@ impl Session {
         Session {
             id,
             connection_id: connection_id.into(),
+            peer: Box::default(),
             client_id: None,
             login: Login::None,
             failed_logins: 0,
             is_over: false,
             slot: None,
         }
+    }
+
+    /// The same, with a peer at this address.
+    pub fn with_peer(self, peer: &str) -> Self {
+        Session { peer: peer.into(), ..self }
     }
 
     /// Whether something was refused after which nothing else is let through.

@@ -395,8 +395,11 @@ impl RunningBroker {
         let is_open = matches!(policy.authentication, Authentication::Off);
         if was_closed && is_open && config.security.authentication != crate::config::AuthenticationMode::Off {
             // A users' file that has vanished is no wish to let everybody in.
-            let what = config.security.users_file.display().to_string();
-            return Err(ServeError::System { what, error: std::io::ErrorKind::NotFound.into() });
+            let what = format!("{} has vanished", config.security.users_file.display());
+            return Err(ServeError::System {
+                what,
+                error: std::io::Error::other("the users stay as they were"),
+            });
         }
         let old = self.context.get();
         old.stack.policy.replace(policy);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Listeners: each a task that takes links and hands them to the reactor threads in turn.
 
-use super::{LinkContext, Quiet, serve};
+use super::{LinkContext, Quiet, peer_of, serve};
 use crate::broker::Reactors;
 use sabir_host::{ErrorCode, Link, Listener, Protocol};
 use std::future::poll_fn;
@@ -59,8 +59,7 @@ pub async fn accept(
 
 fn admit(link: Link, protocols: &Arc<[Protocol]>, context: Arc<LinkContext>, reactors: &Reactors) {
     static TURNED_AWAY: Quiet = Quiet::every(1_000);
-    let peer = link.attributes().into_iter().find(|(name, _)| name == "peer").map(|(_, peer)| peer);
-    let peer = peer.unwrap_or_default();
+    let peer = peer_of(link.attributes());
     let limits = &context.limits;
     let place = context.connections.admit(&peer, limits.max_connections, limits.max_connections_per_address);
     match place {

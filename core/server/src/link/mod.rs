@@ -143,6 +143,7 @@ pub async fn serve(context: Arc<LinkContext>, protocols: Arc<[Protocol]>, mut li
     let mut speaker = Speaker::new(Parts {
         id: session,
         connection_id: name,
+        peer: peer_of(attributes),
         opened_session,
         outbox,
         stack: Box::new(stack),
@@ -162,6 +163,11 @@ pub async fn serve(context: Arc<LinkContext>, protocols: Arc<[Protocol]>, mut li
     }
     drop(link);
     drop(place);
+}
+
+/// Where a link's peer is, as its transport says it.
+fn peer_of(attributes: Vec<(String, String)>) -> String {
+    attributes.into_iter().find(|(name, _)| name == "peer").map(|(_, peer)| peer).unwrap_or_default()
 }
 
 /// What a session is told of its link.

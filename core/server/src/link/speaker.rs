@@ -121,6 +121,8 @@ pub struct Parts {
     pub id: SessionId,
     /// The connection's name.
     pub connection_id: String,
+    /// Where the peer is, as the transport says it.
+    pub peer: String,
     /// The session.
     pub opened_session: Opened,
     /// Where the engine puts what is for it.
@@ -142,7 +144,7 @@ pub struct Parts {
 impl Speaker {
     /// A session that has been opened.
     pub fn new(parts: Parts) -> Self {
-        let session = sabir_stack::Session::new(parts.id, &parts.connection_id);
+        let session = sabir_stack::Session::new(parts.id, &parts.connection_id).with_peer(&parts.peer);
         let first = Batch::first(Now::default(), session).admit();
         let Opened { session, assembler, requests, greeting } = parts.opened_session;
         Speaker {

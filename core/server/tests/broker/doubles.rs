@@ -17,6 +17,31 @@ sabir_sdk::plugin! {
     transports = [Corked], protocols = [Letters], stores = [Brittle, Cramped], codecs = []
 }
 
+/// What a store does that gives nothing back.
+macro_rules! holds_nothing {
+    () => {
+        fn recover(&self, _: &mut dyn FnMut(&LogSummary) -> Result<()>) -> Result<()> {
+            Ok(())
+        }
+
+        fn read(&self, _: &Read, _: &mut dyn FnMut(Record) -> bool) -> Result<()> {
+            Ok(())
+        }
+
+        fn scan(&self, _: &[u8], _: &[u8], _: u64, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<()> {
+            Ok(())
+        }
+
+        fn stats(&self) -> Stats {
+            Stats::default()
+        }
+
+        fn close(self) -> Result<()> {
+            Ok(())
+        }
+    };
+}
+
 /// A store whose syncs fail from the first message on.
 pub struct Brittle {
     ticket: AtomicU64,
@@ -31,9 +56,7 @@ impl Store for Brittle {
         Ok(Brittle { ticket: AtomicU64::new(0), broken: AtomicBool::new(false) })
     }
 
-    fn recover(&self, _: &mut dyn FnMut(&LogSummary) -> Result<()>) -> Result<()> {
-        Ok(())
-    }
+    holds_nothing!();
 
     fn submit(&self, ops: Ops<'_>, _: Level) -> Result<u64> {
         if ops.iter().any(|op| matches!(op, OpRef::Append { .. })) {
@@ -47,22 +70,6 @@ impl Store for Brittle {
             true => Err(Error::new(ErrorCode::Io, "the medium is gone")),
             false => Ok(self.ticket.load(Ordering::SeqCst)),
         }
-    }
-
-    fn read(&self, _: &Read, _: &mut dyn FnMut(Record) -> bool) -> Result<()> {
-        Ok(())
-    }
-
-    fn scan(&self, _: &[u8], _: &[u8], _: u64, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<()> {
-        Ok(())
-    }
-
-    fn stats(&self) -> Stats {
-        Stats::default()
-    }
-
-    fn close(self) -> Result<()> {
-        Ok(())
     }
 }
 
@@ -80,9 +87,7 @@ impl Store for Cramped {
         Ok(Cramped { ticket: AtomicU64::new(0), offered: AtomicU64::new(0) })
     }
 
-    fn recover(&self, _: &mut dyn FnMut(&LogSummary) -> Result<()>) -> Result<()> {
-        Ok(())
-    }
+    holds_nothing!();
 
     fn submit(&self, ops: Ops<'_>, _: Level) -> Result<u64> {
         if ops.iter().any(|op| matches!(op, OpRef::Append { .. })) {
@@ -96,22 +101,6 @@ impl Store for Cramped {
 
     fn sync(&self, _: u64) -> Result<u64> {
         Ok(self.ticket.load(Ordering::SeqCst))
-    }
-
-    fn read(&self, _: &Read, _: &mut dyn FnMut(Record) -> bool) -> Result<()> {
-        Ok(())
-    }
-
-    fn scan(&self, _: &[u8], _: &[u8], _: u64, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<()> {
-        Ok(())
-    }
-
-    fn stats(&self) -> Stats {
-        Stats::default()
-    }
-
-    fn close(self) -> Result<()> {
-        Ok(())
     }
 }
 

@@ -4,12 +4,13 @@
 use super::Blocking;
 use super::verdict::verdict;
 use crate::batch::{Admission, Admissions, Batch, Login, Outbound, Outgoing, Stack, fatal};
-use crate::policy::{Authentication, Policy, PolicyView, Principal, SharedPolicy};
+use crate::policy::{Authentication, MAX_USER_NAME_BYTES, Policy, PolicyView, Principal, SharedPolicy};
 use sabir_model::verb::{Connect, Reason, Refusal, Verb};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::Service;
+use tracing::warn;
 
 /// Lets one session's user in.
 pub struct Authenticate<S> {
@@ -74,9 +75,9 @@ impl<S: Stack> Authenticate<S> {
         let (name, password) = match (name, password) {
             (Some(name), Some(password)) => (name, password),
             (None, None) if *anonymous => return self.enter(batch, Arc::default(), connect.client_id),
-            _ => {
+            (name, _) => {
                 // There is nothing to be checked, so nothing is given away by answering at once.
-                let refusal = failed(&mut batch, limits.max_login_attempts);
+                let refusal = failed(&mut batch, name.as_deref(), limits.max_login_attempts);
                 return Admission::ready(refuse(batch, refusal));
             }
         };
@@ -102,7 +103,7 @@ impl<S: Stack> Authenticate<S> {
                     }
                     Err(refusal) => refusal,
                 },
-                (Some(_), _) => failed(&mut batch, max_failures),
+                (Some(_), _) => failed(&mut batch, Some(&name), max_failures),
                 (None, _) => fatal(Reason::Unauthenticated, "the password could not be checked; try again"),
             };
             refuse(batch, refusal)
@@ -126,13 +127,16 @@ fn take_place(shared: &SharedPolicy, batch: &mut Batch, name: &str, max: u32) ->
     }
 }
 
-/// The same words whatever was wrong.
-fn failed(batch: &mut Batch, max_failures: u32) -> Refusal {
-    batch.session.failed_logins += 1;
+/// The same words whatever was wrong. The log says who it was, for those who look for guessers.
+fn failed(batch: &mut Batch, name: Option<&str>, max_failures: u32) -> Refusal {
+    let session = &mut batch.session;
+    let user: String = name.unwrap_or_default().chars().take(MAX_USER_NAME_BYTES).collect();
+    warn!(?user, peer = %session.peer.escape_debug(), connection = %session.connection_id, "a log-in was refused");
+    session.failed_logins += 1;
     Refusal {
         reason: Reason::Unauthenticated,
         text: "wrong user name or password".to_owned(),
-        fatal: batch.session.failed_logins >= max_failures,
+        fatal: session.failed_logins >= max_failures,
     }
 }
 

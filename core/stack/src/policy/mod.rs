@@ -11,6 +11,7 @@ pub use file::{FileError, remove_user, set_user};
 pub use password::{PasswordError, hash_password};
 pub use remembered::Remember;
 pub use rules::{ANYBODY, Operation, Rule, RuleError, Rules};
+pub(crate) use users::MAX_USER_NAME_BYTES;
 pub use users::{User, Users, UsersError};
 
 use crate::limits::Limits;

@@ -96,10 +96,15 @@ impl Broker {
     }
 
     pub fn client(&self) -> Client {
+        self.client_from("")
+    }
+
+    /// A session whose peer is at this address.
+    pub fn client_from(&self, peer: &str) -> Client {
         let reached = Reached::default();
         let budget = Arc::new(Budget::new(&self.limits));
         let stack = Box::new(build(&self.shared, "test", budget.clone(), Engine(reached.clone())));
-        let last = Batch::first(Now::default(), Session::new(SessionId(1), "c-1")).admit();
+        let last = Batch::first(Now::default(), Session::new(SessionId(1), "c-1").with_peer(peer)).admit();
         Client { stack, reached, budget, now: Now::default(), last: Some(last) }
     }
 
