@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the clients of a world do, each picked by the dice.
 
-use super::{CLIENTS, World, pick, weighted};
+use super::{World, pick, weighted};
 use crate::client::{Asked, From, Held, Taken};
 use crate::ledger::{Id, Place, Publish, Tx};
 use crate::scene::{DESKS, Desk, PASSING, SOURCES, SUBSCRIPTIONS, TARGETS};
@@ -113,7 +113,9 @@ impl World {
         // Order is promised among messages of one producer, one priority and one mode that every selector treats alike.
         let plain = !delayed && tx.is_none();
         let kind = u16::from(priority) * 4 + u16::from(persistent) * 2 + (id % 2) as u16;
-        let producer = target as u32 * CLIENTS + client as u32;
+        // A producer lives as long as its session.
+        let session = self.clients[client].session.map_or(0, |session| session.0 as u32);
+        let producer = session * TARGETS.len() as u32 + target as u32;
         let lane = plain.then_some((producer, kind));
         let places = TARGETS[target].places(id);
         self.note(format!(
