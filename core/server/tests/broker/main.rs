@@ -4,6 +4,7 @@
 mod doubles;
 mod logins;
 mod metrics;
+mod panics;
 mod reactors;
 
 use sabir_host::Registry;

@@ -10,6 +10,22 @@ use sabir_model::message::BodyKind;
 use sabir_model::verb::{Answer, Reason, Refusal};
 
 pub(super) fn check(look: &Look<'_>, report: &mut Report) {
+    replies(look, report);
+    deliveries(look, report);
+    scripted(
+        look,
+        report,
+        "protocol.flow",
+        "That reading stops and resumes changes nothing that is written or asked.",
+        |script| {
+            let paused = |step: &Step| [Step::Pause(true), Step::Pause(false), step.clone()];
+            let steps: Vec<Step> = script.steps.iter().flat_map(paused).collect();
+            same(&play(look, &script.steps)?.seen, &play(look, &steps)?.seen)
+        },
+    );
+}
+
+fn replies(look: &Look<'_>, report: &mut Report) {
     scripted(
         look,
         report,
@@ -50,6 +66,9 @@ pub(super) fn check(look: &Look<'_>, report: &mut Report) {
             drive.reply(tokens.into_iter().map(|token| (token, Answer::Done)).collect())
         },
     );
+}
+
+fn deliveries(look: &Look<'_>, report: &mut Report) {
     scripted(
         look,
         report,
@@ -77,17 +96,6 @@ pub(super) fn check(look: &Look<'_>, report: &mut Report) {
                 other => vec![other.clone()],
             };
             let steps: Vec<Step> = script.steps.iter().flat_map(one_by_one).collect();
-            same(&play(look, &script.steps)?.seen, &play(look, &steps)?.seen)
-        },
-    );
-    scripted(
-        look,
-        report,
-        "protocol.flow",
-        "That reading stops and resumes changes nothing that is written or asked.",
-        |script| {
-            let paused = |step: &Step| [Step::Pause(true), Step::Pause(false), step.clone()];
-            let steps: Vec<Step> = script.steps.iter().flat_map(paused).collect();
             same(&play(look, &script.steps)?.seen, &play(look, &steps)?.seen)
         },
     );
