@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+package sabir.harness;
+
+import java.io.BufferedReader;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
+
+/**
+ * A broker: one that runs already, or a process with a data folder of its own that can be killed and started again.
+ *
+ * <p>A process says on standard output what it listens on and when it is ready; it is given port 0 and keeps what it got
+ * when it is started again.
+ */
+public final class Broker implements AutoCloseable {
+    /** Longer than starting, recovery included, or stopping takes on a busy machine. */
+    public static final long PATIENCE_MS = 60_000;
+    /** How often brokers look for expired messages unless a test says otherwise. */
+    public static final long SWEEP_MS = 30_000;
+
+    private static final Set<Process> RUNNING = ConcurrentHashMap.newKeySet();
+    private static Broker shared;
+
+    static {
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> RUNNING.forEach(Process::destroyForcibly)));
+    }
+
+    private final Path data;
+    private final long sweepMs;
+    private Process process;
+    private int port;
+    private String uri;
+
+    private Broker(String uri) {
+        this.data = null;
+        this.sweepMs = SWEEP_MS;
+        this.uri = uri;
+    }
+
+    private Broker(Path data, long sweepMs) {
+        this.data = data;
+        this.sweepMs = sweepMs;
+    }
+
+    /** The one that all tests share who do not harm it: that of SABIR_TEST_OPENWIRE_URI, or else a process. */
+    public static synchronized Broker shared() {
+        if (shared == null) {
+            String uri = setting("SABIR_TEST_OPENWIRE_URI");
+            shared = uri == null || Peer.isActiveMq() ? start() : new Broker(uri);
+        }
+        return shared;
+    }
+
+    /** A process of the test's own. */
+    public static Broker start() {
+        return start(SWEEP_MS);
+    }
+
+    /** A process of the test's own that looks for expired messages every `sweepMs`. */
+    public static Broker start(long sweepMs) {
+        try {
+            Path scratch = Path.of(System.getProperty("sabir.test.scratch", "target/brokers"));
+            Broker broker = new Broker(Files.createTempDirectory(Files.createDirectories(scratch), "data"), sweepMs);
+            broker.launch();
+            return broker;
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    /** Where clients connect to: tcp://HOST:PORT. */
+    public String uri() {
+        return uri;
+    }
+
+    /** The port at which it listens. */
+    public int port() {
+        return Integer.parseInt(uri.substring(uri.lastIndexOf(':') + 1));
+    }
+
+    /** Ends the process as kill -9 does, and comes back when it is gone. */
+    public void kill() {
+        process.destroyForcibly();
+        try {
+            if (!process.waitFor(PATIENCE_MS, TimeUnit.MILLISECONDS)) {
+                throw new IllegalStateException("the broker does not end");
+            }
+        } catch (InterruptedException error) {
+            throw new IllegalStateException(error);
+        }
+        RUNNING.remove(process);
+    }
+
+    /** Starts it again on the same data and port; comes back when it is ready. */
+    public void restart() {
+        kill();
+        launch();
+    }
+
+    /** Ends it, and removes its data. */
+    @Override
+    public void close() {
+        kill();
+        try (Stream<Path> paths = Files.walk(data)) {
+            paths.sorted(Comparator.reverseOrder()).map(Path::toFile).forEach(File::delete);
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    private void launch() {
+        try {
+            String listen = "tcp://127.0.0.1:" + port;
+            List<String> command = Peer.isActiveMq() ? activeMq(listen) : sabir(listen);
+            ProcessBuilder builder = new ProcessBuilder(command);
+            builder.environment().put("SABIR_LIMITS__SWEEP_INTERVAL_MS", Long.toString(sweepMs));
+            builder.redirectError(ProcessBuilder.Redirect.appendTo(new File(data + ".log")));
+            process = builder.start();
+            RUNNING.add(process);
+            port = readPort();
+            uri = "tcp://127.0.0.1:" + port;
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    private List<String> sabir(String listen) {
+        String program = setting("SABIR_TEST_BROKER");
+        if (program == null) {
+            throw new IllegalStateException(
+                    "SABIR_TEST_BROKER is not set: it names the broker's program; or take -Dpeer=activemq");
+        }
+        List<String> command = new ArrayList<>(List.of(program, "run", "--data", data.toString(), "--listen", listen));
+        String plugins = setting("SABIR_TEST_PLUGIN_DIR");
+        if (plugins != null) {
+            command.addAll(List.of("--plugins", plugins));
+        }
+        return command;
+    }
+
+    private List<String> activeMq(String listen) throws IOException {
+        String[] parts = System.getProperty("sabir.test.peer.classpath").split(":", 2);
+        String classpath = parts[0] + ":" + Files.readString(Path.of(parts[1])).strip();
+        String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+        return List.of(java, "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath,
+                "sabir.peer.ActiveMqPeer", data.toString(), listen, Long.toString(sweepMs));
+    }
+
+    /** Reads what the process says until it is ready, and goes on reading so that it never waits for us. */
+    private int readPort() throws IOException {
+        CompletableFuture<Integer> ready = new CompletableFuture<>();
+        Process read = process;
+        Thread reader = new Thread(() -> {
+            int found = 0;
+            try (BufferedReader lines = new BufferedReader(
+                    new InputStreamReader(read.getInputStream(), StandardCharsets.UTF_8))) {
+                for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                    String[] words = line.split(" ");
+                    if (words[0].equals("listening") && words[1].equals("tcp")) {
+                        found = Integer.parseInt(words[2].substring(words[2].lastIndexOf(':') + 1));
+                    } else if (line.equals("ready")) {
+                        ready.complete(found);
+                    }
+                }
+            } catch (IOException error) {
+                // It was killed.
+            }
+            ready.completeExceptionally(new IOException("the broker ended before it was ready: see " + data + ".log"));
+        }, "broker output");
+        reader.setDaemon(true);
+        reader.start();
+        try {
+            return ready.get(PATIENCE_MS, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException | java.util.concurrent.ExecutionException | TimeoutException error) {
+            process.destroyForcibly();
+            throw new IOException("the broker did not start", error);
+        }
+    }
+
+    private static String setting(String name) {
+        String value = System.getProperty(name, System.getenv(name));
+        return value == null || value.isEmpty() ? null : value;
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+package sabir.peer;
+
+import java.io.File;
+import java.net.URI;
+import java.util.List;
+import org.apache.activemq.broker.BrokerService;
+import org.apache.activemq.broker.TransportConnector;
+import org.apache.activemq.broker.region.policy.PolicyEntry;
+import org.apache.activemq.broker.region.policy.PolicyMap;
+import org.apache.activemq.command.ActiveMQQueue;
+import org.apache.activemq.store.kahadb.KahaDBPersistenceAdapter;
+
+/**
+ * ActiveMQ as a process that is started and read like Sabir: it says on standard output what it opened and that it is
+ * ready, and ends when its standard input does, so that it never outlives the tests.
+ *
+ * <p>Arguments: the folder of its records, the address to listen on, how often expired messages are looked for in
+ * milliseconds. All settings that are not named here are ActiveMQ's own.
+ */
+public final class ActiveMqPeer {
+    private ActiveMqPeer() {}
+
+    public static void main(String[] arguments) throws Exception {
+        BrokerService broker = new BrokerService();
+        broker.setBrokerName("peer");
+        broker.setUseJmx(false);
+        broker.setUseShutdownHook(false);
+        broker.setDataDirectoryFile(new File(arguments[0]));
+        KahaDBPersistenceAdapter store = new KahaDBPersistenceAdapter();
+        store.setDirectory(new File(arguments[0], "kahadb"));
+        // The default takes the disk's whole time to make the first file.
+        store.setJournalMaxFileLength(8 * 1024 * 1024);
+        broker.setPersistenceAdapter(store);
+        broker.setDestinationPolicy(policies(Long.parseLong(arguments[2])));
+        broker.getSystemUsage().getMemoryUsage().setLimit(512L * 1024 * 1024);
+        broker.getSystemUsage().getStoreUsage().setLimit(2L * 1024 * 1024 * 1024);
+        broker.getSystemUsage().getTempUsage().setLimit(1024L * 1024 * 1024);
+        TransportConnector connector = broker.addConnector(new URI(arguments[1]));
+        broker.start();
+        broker.waitUntilStarted();
+        URI address = connector.getServer().getConnectURI();
+        System.out.println("listening tcp 127.0.0.1:" + address.getPort() + " openwire");
+        System.out.println("ready");
+        System.out.flush();
+        while (System.in.read() >= 0) {
+            continue;
+        }
+        Runtime.getRuntime().halt(0);
+    }
+
+    private static PolicyMap policies(long sweepMs) {
+        PolicyEntry everywhere = new PolicyEntry();
+        everywhere.setQueue(">");
+        everywhere.setExpireMessagesPeriod(sweepMs);
+        PolicyEntry topics = new PolicyEntry();
+        topics.setTopic(">");
+        topics.setExpireMessagesPeriod(sweepMs);
+        // ActiveMQ honours priorities only where it is told to.
+        PolicyEntry prioritized = new PolicyEntry();
+        prioritized.setDestination(new ActiveMQQueue("prioritized.>"));
+        prioritized.setPrioritizedMessages(true);
+        prioritized.setExpireMessagesPeriod(sweepMs);
+        PolicyMap map = new PolicyMap();
+        map.setPolicyEntries(List.of(everywhere, topics, prioritized));
+        return map;
+    }
+}
