@@ -126,7 +126,6 @@ impl Line {
     pub fn push(&mut self, token: u64, need: CommitId, answer: Answer, kind: Kind, held: bool) {
         let aside = (self.parked > 0 && kind != Kind::Publish) || (held && kind == Kind::Removal);
         if aside || (kind == Kind::Removal && !self.aside.is_empty()) {
-            let need = self.aside.back().map_or(need, |last| last.need.max(need));
             self.aside.push_back(Waiting { token, need, answer: Some(answer), kind });
             return;
         }
@@ -188,13 +187,11 @@ impl Line {
                 });
             }
         }
-        let mut need = CommitId(0);
+        // Others keep what they need: that batch comes later than `to`, although its number is lower.
         for waiting in &mut self.aside {
             if waiting.need == from && waiting.kind == Kind::Removal {
                 waiting.need = to;
             }
-            need = need.max(waiting.need);
-            waiting.need = need;
         }
         if moved.is_empty() {
             return;

@@ -2,7 +2,7 @@
 //! Flow control, full stores, failed stores, draining and stopping.
 
 use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
-use sabir_engine::{Admin, Config, Input, Limits, Policy, WhenFull};
+use sabir_engine::{Admin, Config, Input, Limits, Policy, PolicyRule, WhenFull};
 use sabir_model::store::{Batch, Op};
 use sabir_model::verb::{Outcome, Reason, Settle, SettleRange, Subscribe, Transact, Verb};
 
@@ -243,6 +243,43 @@ fn a_full_store_holds_producers_while_consumers_go_on_and_nothing_is_confirmed_t
     broker.commit();
     assert_eq!(broker.answer(1, waiting), Some(Reaction::Done));
     assert_eq!(broker.texts(2), ["c", "d"]);
+}
+
+#[test]
+fn a_commit_that_a_full_store_refused_is_not_answered_with_the_removals_that_went_ahead_of_it() {
+    let narrow = Policy { max_messages: 1, ..Policy::default() };
+    let policies = vec![PolicyRule::new("F", narrow).unwrap()];
+    let mut broker = Broker::with(Config { policies, ..Config::default() });
+    broker.open(1);
+    broker.produce(1, 1, &["queue://Q"]);
+    broker.produce(1, 2, &["queue://F"]);
+    broker.publish_all(1, 1, ["a", "b"]);
+    broker.publish_all(1, 2, ["full"]);
+    broker.subscribe(1, 1, &["queue://Q"], 10);
+    let got = broker.got(1);
+    broker.done(1, 0, 5, Verb::Transact(Transact::Begin));
+    broker.commit();
+    broker.auto_commit = false;
+    // With a publish parked, other answers of the session go past it.
+    broker.publish(1, 2, draft("parked"));
+    let accept = |tag| {
+        let range = SettleRange::Tags { first: tag, last: tag };
+        Verb::Settle(Settle { range, outcome: Outcome::Accept })
+    };
+    let settled = broker.send(1, 1, 0, accept(got[0].tag));
+    broker.send(1, 1, 5, accept(got[1].tag));
+    broker.send(1, 1, 5, Verb::Publish(draft("c").message()));
+    let commit = broker.send(1, 0, 5, Verb::Transact(Transact::Commit));
+    let (_, held) = refuse_as_full(&mut broker);
+    let ahead = broker.submit().unwrap();
+    broker.sync(1);
+    broker.serve();
+    assert_eq!((broker.answer(1, settled), broker.answer(1, commit)), (Some(Reaction::Done), None));
+    broker.store.apply(&held);
+    broker.durable.apply(&held);
+    broker.input(Input::StoreRoom);
+    broker.input(Input::Committed { commit: ahead });
+    assert_eq!(broker.answer(1, commit), Some(Reaction::Done));
 }
 
 #[test]
