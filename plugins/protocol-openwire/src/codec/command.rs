@@ -63,7 +63,7 @@ commands! {
         /// Whether it understands [`ConnectionControl`] and [`ConsumerControl`].
         manageable: bool,
         /// Whether it is a connection of a client.
-        client_master: bool [since 2],
+        client_master: bool [since 2 else true],
         /// Whether it follows a broker that fails over.
         fault_tolerant: bool [since 6],
         /// Whether it was there before and comes back.
@@ -178,8 +178,9 @@ commands! {
     RemoveInfo = 12 inline {
         /// Which one.
         object_id: Option<ObjectId> [cached],
-        /// The broker's number of the last message that reached the application.
-        last_delivered_sequence_id: i64 [since 5],
+        /// The broker's number of the last message that reached the application; [`RemoveInfo::NONE_DELIVERED`],
+        /// [`RemoveInfo::DELIVERED_UNKNOWN`].
+        last_delivered_sequence_id: i64 [since 5 else RemoveInfo::DELIVERED_UNKNOWN],
     }
 
     /// An order to a broker.
@@ -404,6 +405,13 @@ impl TransactionInfo {
     pub const FORGET: u8 = 6;
     /// The connection has done its part.
     pub const END: u8 = 7;
+}
+
+impl RemoveInfo {
+    /// No message reached the application.
+    pub const NONE_DELIVERED: i64 = -1;
+    /// The client does not say which.
+    pub const DELIVERED_UNKNOWN: i64 = -2;
 }
 
 impl DestinationInfo {

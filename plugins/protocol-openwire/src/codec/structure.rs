@@ -30,18 +30,45 @@ record! {
     }
 }
 
-record! {
-    /// Type 91: what a bridge lets pass.
-    #[derive(Default)]
-    NetworkBridgeFilter {
-        /// How many brokers a message may pass, in old versions.
-        network_ttl: i32 [before 10],
-        /// The broker at the other end.
-        network_broker_id: Option<Arc<BrokerId>> [cached],
-        /// How many brokers a message may pass.
-        message_ttl: i32 [since 10],
-        /// How many brokers a subscription may pass.
-        consumer_ttl: i32 [since 10],
+/// Type 91: what a bridge lets pass.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NetworkBridgeFilter {
+    /// The broker at the other end.
+    pub network_broker_id: Option<Arc<BrokerId>>,
+    /// How many brokers a message may pass.
+    pub message_ttl: i32,
+    /// How many brokers a subscription may pass. Before version 10 there is one number for both.
+    pub consumer_ttl: i32,
+}
+
+/// Not from the table: version 10 did not add to the fields but replaced them.
+impl Body for NetworkBridgeFilter {
+    fn read_body<const T: bool>(_: u8, r: &mut Reader<'_, T>) -> Result<Self, Error> {
+        const WHAT: &Place = &Place { command: "NetworkBridgeFilter", field: "fields" };
+        r.enter(WHAT);
+        if r.version < 10 {
+            let ttl = r.cursor.i32()?;
+            return Ok(NetworkBridgeFilter {
+                network_broker_id: r.cached()?,
+                message_ttl: ttl,
+                consumer_ttl: ttl,
+            });
+        }
+        Ok(NetworkBridgeFilter {
+            network_broker_id: r.cached()?,
+            message_ttl: r.cursor.i32()?,
+            consumer_ttl: r.cursor.i32()?,
+        })
+    }
+
+    fn write_body<const T: bool>(&self, w: &mut Writer<'_, T>) -> Result<(), Error> {
+        if w.version < 10 {
+            self.message_ttl.write(w)?;
+            return self.network_broker_id.write_cached(w);
+        }
+        self.network_broker_id.write_cached(w)?;
+        self.message_ttl.write(w)?;
+        self.consumer_ttl.write(w)
     }
 }
 

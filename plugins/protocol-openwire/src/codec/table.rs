@@ -6,7 +6,7 @@
 //!   name: Type                 always
 //!   name: Type [cached]        through the cache
 //!   name: Type [since 3]       from version 3 on
-//!   name: Type [before 10]     up to version 9
+//!   name: Type [since 5 else -2]   from version 5 on; before, this value
 //!   name: Type [code]          not on the wire: which of several types it is
 //!   name: Type [tail]          more fields, of some of those types only
 //!   name: Type [content]       the body of a message
@@ -23,8 +23,8 @@ macro_rules! read_field {
     ($r:ident, $code:ident, $ty:ty, since $version:literal) => {
         if $r.version >= $version { <$ty as Field>::read($r)? } else { Default::default() }
     };
-    ($r:ident, $code:ident, $ty:ty, before $version:literal) => {
-        if $r.version < $version { <$ty as Field>::read($r)? } else { Default::default() }
+    ($r:ident, $code:ident, $ty:ty, since $version:literal else $before:expr) => {
+        if $r.version >= $version { <$ty as Field>::read($r)? } else { $before }
     };
     ($r:ident, $code:ident, $ty:ty, code) => {
         <$ty>::of_code($code).ok_or_else(|| $r.unknown($code))?
@@ -50,10 +50,8 @@ macro_rules! write_field {
             $value.write($w)?
         }
     };
-    ($w:ident, $value:expr, before $version:literal) => {
-        if $w.version < $version {
-            $value.write($w)?
-        }
+    ($w:ident, $value:expr, since $version:literal else $before:expr) => {
+        write_field!($w, $value, since $version)
     };
     ($w:ident, $value:expr, code) => {};
     ($w:ident, $value:expr, tail) => {};
