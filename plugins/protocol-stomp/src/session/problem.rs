@@ -169,7 +169,9 @@ impl Core {
         if let Some(receipt) = problem.receipt.as_deref() {
             frame = receipt_id(frame, receipt, escapes);
         }
-        frame.raw("content-type", b"text/plain").number("content-length", body.len()).body(body.as_bytes());
+        // No content-length, as in ActiveMQ: stompit, a client from npm, dies of an ERROR that has one. The text has no
+        // NUL.
+        frame.raw("content-type", b"text/plain").body(body.as_bytes());
         out.write(&self.scratch);
     }
 }

@@ -234,6 +234,17 @@ fn before_log_in_limits_are_small() {
 }
 
 #[test]
+fn an_error_is_text_up_to_nul_whatever_it_quotes() {
+    let mut peer = Peer::connected("1.2");
+    peer.send("SEND\ndestination:/queue/q\ncontent-length:x\x01y\nreceipt:r\n\n\0");
+    let error = peer.expect_error("no number of bytes");
+    assert!(error.contains("content-type:text/plain\n"), "{error}");
+    // A client from npm dies of an ERROR that is counted.
+    assert!(!error.contains("content-length:"), "{error}");
+    assert!(error.ends_with("\n^@") && error.matches("^@").count() == 1, "{error}");
+}
+
+#[test]
 fn quotes_of_the_peer_are_cut() {
     let mut peer = Peer::connected("1.2");
     let name = "x".repeat(15_000);
