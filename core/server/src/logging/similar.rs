@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
@@ -40,6 +41,26 @@ where
 {
     fn on_layer(&mut self, subscriber: &mut S) {
         self.inner.on_layer(subscriber);
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        self.inner.on_new_span(attributes, id, context);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        self.inner.on_record(id, values, context);
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        self.inner.on_enter(id, context);
+    }
+
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        self.inner.on_exit(id, context);
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        self.inner.on_close(id, context);
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -179,5 +200,32 @@ mod tests {
             }
         });
         assert_eq!(count.load(Ordering::Relaxed), 2 + 2 + 10);
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_layer_within_is_told_of_spans_which_it_needs_for_its_lines() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let json = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).json();
+        let layer = Similar::new(json, 5);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let _inside = tracing::info_span!("recovery", logs = 7).entered();
+            tracing::info!("half way");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("half way") && text.contains("\"logs\":7"), "{text}");
     }
 }
