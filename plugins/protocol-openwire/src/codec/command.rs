@@ -231,9 +231,9 @@ commands! {
         /// Whether it pauses.
         suspend: bool,
         /// Which brokers there are, by their URLs.
-        connected_brokers: Option<Box<str>> [since 6],
+        connected_brokers: Option<Box<str>> [since 6 else Some(Box::default())],
         /// Where it is to connect to instead.
-        reconnect_to: Option<Box<str>> [since 6],
+        reconnect_to: Option<Box<str>> [since 6 else Some(Box::default())],
         /// Whether connections are to be spread over the brokers.
         rebalance_connection: bool [since 6],
         /// Unused by anybody known.

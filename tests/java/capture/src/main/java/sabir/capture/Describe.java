@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package sabir.capture;
 
+import java.lang.reflect.Field;
 import java.lang.reflect.Method;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -92,7 +93,7 @@ final class Describe {
         fields("PartialCommand", "command_id getCommandId", "data getData blob");
         fields("LastPartialCommand", "command_id getCommandId", "data getData blob");
         fields("SubscriptionInfo", "client_id getClientId", "destination getDestination", "selector getSelector",
-                "subscription_name getSubscriptionName", "subscribed_destination getSubscribedDestination",
+                "subscription_name getSubscriptionName", "subscribed_destination .subscribedDestination",
                 "no_local isNoLocal");
         fields("NetworkBridgeFilter", "network_broker_id getNetworkBrokerId", "message_ttl getMessageTTL",
                 "consumer_ttl getConsumerTTL");
@@ -184,6 +185,12 @@ final class Describe {
     private record Got(Object value, Class<?> type) {}
 
     private static Got getter(Object from, String name) throws Exception {
+        if (name.startsWith(".")) {
+            // The getter answers with another field where this one is null.
+            Field field = from.getClass().getDeclaredField(name.substring(1));
+            field.setAccessible(true);
+            return new Got(field.get(from), field.getType());
+        }
         Method method = from.getClass().getMethod(name);
         return new Got(method.invoke(from), method.getReturnType());
     }
