@@ -75,7 +75,7 @@ pub struct Config {
 pub struct Sources {
     /// A file.
     pub file: Option<PathBuf>,
-    /// Environment variables. Only those called `SABIR_…` count.
+    /// Environment variables. Only those called `SABIR_…` count; what is no UTF-8 in them is U+FFFD, and refused.
     pub environment: Vec<(String, String)>,
     /// What options said: the option, the key's path, the value as the environment would have it.
     pub arguments: Vec<(&'static str, Vec<String>, String)>,
@@ -85,7 +85,7 @@ impl Sources {
     /// The process's environment, with the file that `SABIR_CONFIG` names.
     pub fn from_process() -> Self {
         let environment: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             .filter(|(name, _)| name.starts_with(environment::PREFIX))
             .collect();
         let file = environment.iter().find(|(name, _)| name == environment::FILE).map(|(_, v)| v.into());
@@ -107,6 +107,9 @@ impl Sources {
             tree::merge(&mut root, file(path)?);
         }
         for (origin, path, value) in environment::values(&self.environment) {
+            if value.contains(char::REPLACEMENT_CHARACTER) {
+                return Err(ConfigError::new(origin, path.join("."), "is not valid UTF-8").into());
+            }
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             tree::set(&mut root, &path, Node { value: Value::Untyped(value), origin });
         }

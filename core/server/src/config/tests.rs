@@ -122,6 +122,14 @@ fn variables_lie_over_the_file_and_are_typed_by_their_place() {
 }
 
 #[test]
+fn a_variable_that_is_no_text_is_refused_and_not_passed_over() {
+    let garbled = String::from_utf8_lossy(b"/data/\xff").into_owned();
+    let environment = vec![("SABIR_BROKER__DATA_DIR".to_owned(), garbled)];
+    let refused = Sources { environment, ..Sources::default() }.load().unwrap_err().to_string();
+    assert_eq!(refused, "$SABIR_BROKER__DATA_DIR: broker.data_dir: is not valid UTF-8");
+}
+
+#[test]
 fn a_variable_with_one_underscore_too_few_is_noticed() {
     let environment = [
         "SABIR_LOG_LEVEL",
