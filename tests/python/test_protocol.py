@@ -150,6 +150,8 @@ BAD = [
     ("unknown subscription", "UNSUBSCRIBE\nid:none\nreceipt:r\n\n\0", "r"),
     ("no id", "SUBSCRIBE\ndestination:/queue/x\nreceipt:r\n\n\0", "r"),
     ("bad selector", "SUBSCRIBE\nid:0\ndestination:/queue/x\nselector:a = = b\nreceipt:r\n\n\0", "r"),
+    ("repeated delivery", "SEND\nreceipt:r\ndestination:/queue/x\nAMQ_SCHEDULED_PERIOD:1000\nAMQ_SCHEDULED_REPEAT:3\n\nx\0", None),
+    ("delivery by calendar", "SEND\nreceipt:r\ndestination:/queue/x\nAMQ_SCHEDULED_CRON:* * * * *\n\nx\0", None),
     ("second connect", "CONNECT\naccept-version:1.2\nhost:x\nreceipt:r\n\n\0", None),
 ]
 
