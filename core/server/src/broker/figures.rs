@@ -14,18 +14,30 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Figures {
     /// The engine.
-    pub room: Arc<Room>,
+    room: Arc<Room>,
     /// The store.
-    pub store: Arc<Store>,
+    store: Arc<Store>,
     /// Whoever commits to it.
-    pub committer: Arc<Committer>,
+    committer: Arc<Committer>,
     /// The links.
-    pub connections: Arc<Connections>,
+    connections: Arc<Connections>,
     /// What sessions ask, and are answered.
-    pub metrics: Arc<Metrics>,
+    metrics: Arc<Metrics>,
 }
 
 impl Figures {
+    /// Of a broker made of these.
+    pub fn new(
+        room: &Arc<Room>,
+        store: &Arc<Store>,
+        committer: &Arc<Committer>,
+        connections: &Arc<Connections>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (room, store, committer) = (room.clone(), store.clone(), committer.clone());
+        Figures { room, store, committer, connections: connections.clone(), metrics }
+    }
+
     /// All metrics: of plugins, of sessions, of engine and store. Takes the engine's lock for a time in proportion to the
     /// number of queues.
     pub fn render(&self) -> String {

@@ -138,14 +138,7 @@ pub fn serve_with(
     let committer = Arc::new(Committer::new(room.clone(), store.clone(), failure.clone(), lazy));
     let readers = readers::start(config.store.reader_threads, requests, &room, &store, &committer, &failure)
         .map_err(system("starting the reader threads"))?;
-    let thread = {
-        let (committer, vital) = (committer.clone(), Vital::new(&failure, "the committer"));
-        std::thread::Builder::new().name("sabir-commit".to_owned()).spawn(move || {
-            let _vital = vital;
-            committer.run();
-        })
-    };
-    let thread = thread.map_err(system("starting the committer's thread"))?;
+    let thread = start_committer(&committer, &failure).map_err(system("starting the committer's thread"))?;
     let connections = Arc::new(Connections::default());
     let metrics = Arc::new(Metrics::new());
     let context = Arc::new(CurrentContext::new(Arc::new(LinkContext {
@@ -159,13 +152,7 @@ pub fn serve_with(
     })));
     reactors.first().spawn(tick(room.clone(), Vital::new(&failure, "the timer")));
     room.enter(room.now(), Input::Tick);
-    let figures = Figures {
-        room: room.clone(),
-        store: store.clone(),
-        committer: committer.clone(),
-        connections: connections.clone(),
-        metrics,
-    };
+    let figures = Figures::new(&room, &store, &committer, &connections, metrics);
     let mut broker = RunningBroker {
         addresses: Vec::new(),
         figures,
@@ -190,6 +177,14 @@ pub fn serve_with(
             Err(error)
         }
     }
+}
+
+fn start_committer(committer: &Arc<Committer>, failure: &Arc<Failure>) -> std::io::Result<JoinHandle<()>> {
+    let (committer, vital) = (committer.clone(), Vital::new(failure, "the committer"));
+    std::thread::Builder::new().name("sabir-commit".to_owned()).spawn(move || {
+        let _vital = vital;
+        committer.run();
+    })
 }
 
 fn open_store(config: &Config, registry: &Registry) -> Result<Store, ServeError> {
