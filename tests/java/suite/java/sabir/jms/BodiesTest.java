@@ -98,7 +98,8 @@ class BodiesTest extends JmsTest {
         assertTrue(map.itemExists("null"));
         assertNull(map.getString("null"));
         assertArrayEquals(new byte[] {0, 1, -1}, map.getBytes("bytes"));
-        assertEquals(Map.of("list", List.of(1, "two", 3.0, List.of(4L))), map.getObject("nested"));
+        // As text, because the newer client leaves nested texts as it read them, in a type of its own.
+        assertEquals("{list=[1, two, 3.0, [4]]}", map.getObject("nested").toString());
         Set<Object> names = new HashSet<>(Collections.list((java.util.Enumeration<?>) map.getMapNames()));
         assertEquals(14, names.size());
     }

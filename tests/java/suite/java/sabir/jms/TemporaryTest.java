@@ -190,7 +190,11 @@ class TemporaryTest extends JmsTest {
         ActiveMQConnection other = connect();
         DestinationInfo delete = new DestinationInfo(other.getConnectionInfo().getConnectionId(),
                 DestinationInfo.REMOVE_OPERATION_TYPE, (ActiveMQDestination) own);
-        // ActiveMQ refuses because it has a consumer; Sabir because it is not theirs.
+        if (Peer.isActiveMq()) {
+            // ActiveMQ 5.18 lets anybody delete it, though it is used (CVE-2026-46605); Sabir its owner alone.
+            other.syncSendPacket(delete);
+            return;
+        }
         assertThrows(JMSException.class, () -> other.syncSendPacket(delete));
         send(session(), own, "still there");
         expect(consumer, "still there");
@@ -249,7 +253,9 @@ class TemporaryTest extends JmsTest {
                 producer.send(sender.createTextMessage("too late"));
             }
         });
-        assertTrue(refused instanceof InvalidDestinationException, refused.toString());
+        // ActiveMQ has an exception of its own for this, which is no InvalidDestinationException.
+        assertTrue(refused instanceof InvalidDestinationException
+                || refused.toString().contains("does not exist"), refused.toString());
     }
 
     @Test
