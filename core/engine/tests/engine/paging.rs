@@ -189,7 +189,7 @@ fn a_damaged_record_is_passed_over_alone_and_counted() {
 
 #[test]
 fn a_sweep_finds_expired_messages_in_the_overflow_of_a_durable_queue_too() {
-    for persistent in [|n: usize| n % 3 == 0, |_| false] {
+    for persistent in [|n: usize| n.is_multiple_of(3), |_| false] {
         let mut broker = broker();
         let expiration_ms = broker.now.unix_ms + 5_000;
         for n in 0..1_000 {
