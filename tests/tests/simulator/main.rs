@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use world::{Counts, World};
 
 /// Worlds that every run plays: a few minutes.
-const WORLDS: u64 = 800;
+const WORLDS: u64 = 500;
 /// Steps of one world.
 const STEPS: usize = 4_000;
 
