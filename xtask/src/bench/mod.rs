@@ -35,7 +35,7 @@ use std::time::Duration;
 use table::Samples;
 
 /// How long the disk is asked before and after a row.
-const SYNCS_FOR: Duration = Duration::from_millis(200);
+const SYNCS_FOR: Duration = Duration::from_millis(400);
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]

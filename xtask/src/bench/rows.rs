@@ -15,7 +15,7 @@ const BACKLOG_SIZE_BYTES: usize = 256;
 /// Connections that do nothing.
 const IDLE_CONNECTIONS: usize = 10_000;
 /// The most rounds of warming up.
-const WARM_UP_ROUNDS: usize = 6;
+const WARM_UP_ROUNDS: usize = 10;
 /// Starts whose time is taken.
 const STARTS: usize = 5;
 
