@@ -6,6 +6,7 @@ mod logins;
 mod metrics;
 mod panics;
 mod reactors;
+mod reads;
 
 use sabir_host::Registry;
 use sabir_model::verb::{Reason, Refusal};
