@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The codec alone: it reads and writes what the real Java client does, and nothing that is read can do harm.
 
+mod corpus;
+mod counting;
 mod damage;
 mod frames;
+mod framing;
 mod golden;
+mod hot;
+mod limits;
+mod maps;
+mod negotiation;
+mod written;
