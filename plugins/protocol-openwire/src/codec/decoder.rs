@@ -60,7 +60,6 @@ impl Decoder {
     ///
     /// The length is out of bounds, or (without lengths) the frame is wrong.
     pub fn frame(&self, bytes: &[u8]) -> Result<Framed, Error> {
-        // The first frame has its length in front in any case.
         if !self.options.size_prefix {
             return self.frame_without_size(bytes);
         }

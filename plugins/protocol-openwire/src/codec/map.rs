@@ -149,7 +149,7 @@ pub fn write(map: Option<&[(Box<str>, Value)]>, out: &mut Vec<u8>) -> Result<(),
 ///
 /// # Errors
 ///
-/// As for [`write`].
+/// As for [`write()`].
 pub fn write_stream(values: &[Value], out: &mut Vec<u8>) -> Result<(), Error> {
     values.iter().try_for_each(|value| write_value(value, out))
 }
@@ -158,7 +158,7 @@ pub fn write_stream(values: &[Value], out: &mut Vec<u8>) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// As for [`write`].
+/// As for [`write()`].
 pub fn write_value(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
     match value {
         Value::Null => out.push(code::NULL),

@@ -56,9 +56,13 @@ pub(super) struct Scratch {
     pub(super) head: Vec<u8>,
 }
 
+/// A connection that wrote one large frame does not hold its memory for ever.
+const KEPT_BYTES: usize = 64 * 1024;
+
 impl Scratch {
     pub(super) fn clear(&mut self) {
         self.body.clear();
+        self.body.shrink_to(KEPT_BYTES);
         self.bits.clear();
         self.head.clear();
     }

@@ -4,7 +4,7 @@
 
 use crate::frames::{Capture, Connection, body, captures, detach, encode};
 use sabir_protocol_openwire::codec::map::Value;
-use sabir_protocol_openwire::codec::{Blob, Command, Decoder, Encoder, Options, WireFormatInfo};
+use sabir_protocol_openwire::codec::{Blob, Command, Decoder, Encoder, Message, Options, WireFormatInfo};
 use std::collections::BTreeSet;
 
 /// What Java printed for a wire format: sorted, without types.
@@ -150,8 +150,7 @@ fn javax_and_jakarta_differ_in_the_names_of_classes_alone() {
 
 #[test]
 fn a_span_without_its_frame_is_refused_and_nothing_is_appended() {
-    let mut message = sabir_protocol_openwire::codec::Message::default();
-    message.content = Some(Blob::Span(0..3));
+    let message = Message { content: Some(Blob::Span(0..3)), ..Message::default() };
     let mut out = vec![7];
     let mut encoder = Encoder::new(Options::initial());
     encoder.encode(&Command::Message(Box::new(message)), &mut out).unwrap_err();

@@ -11,4 +11,5 @@ mod hot;
 mod limits;
 mod maps;
 mod negotiation;
+mod text;
 mod written;
