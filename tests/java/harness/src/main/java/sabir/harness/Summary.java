@@ -55,8 +55,8 @@ public final class Summary implements TestExecutionListener {
         int tests = classes.values().stream().mapToInt(count -> count.tests).sum();
         int failed = classes.values().stream().mapToInt(count -> count.failed).sum();
         System.out.printf("%s against %s: %d passed, %d failed, %d skipped, %.0f s%n",
-                System.getProperty("sabir.test.suite", "suite"), Peer.current().name().toLowerCase(), tests - failed,
-                failed, skipped, (System.nanoTime() - startedNs) / 1e9);
+                System.getProperty("sabir.test.suite", "suite"), Peer.current().name().toLowerCase(),
+                Math.max(0, tests - failed), failed, skipped, (System.nanoTime() - startedNs) / 1e9);
     }
 
     private static String classOf(TestIdentifier identifier) {
