@@ -6,13 +6,15 @@ use crate::frames::{Connection, body, captures};
 use bytes::Bytes;
 use sabir_protocol_openwire::codec::{Command, Decoder, Encoder, Error};
 
-/// Each frame, with a decoder that has read what came before.
+/// Each frame of one connection in the tight and one in the loose encoding, with a decoder that has read what came
+/// before.
 fn each(versions: &[u8], mut see: impl FnMut(&Connection, &Decoder, &Bytes)) {
     let mut seen = 0;
     for capture in captures().iter().filter(|capture| capture.name.starts_with("client-5")) {
-        for connection in capture.connections.iter().filter(|it| versions.contains(&it.options.version)) {
+        let chosen = capture.connections.iter().filter(|it| versions.contains(&it.options.version)).take(2);
+        for connection in chosen {
             let mut decoder = Decoder::new(connection.options);
-            for golden in connection.frames.iter().take(180) {
+            for golden in connection.frames.iter().take(90) {
                 let frame = body(&decoder, &golden.frame);
                 see(connection, &decoder, &frame);
                 decoder.decode(&frame).unwrap();
@@ -20,7 +22,7 @@ fn each(versions: &[u8], mut see: impl FnMut(&Connection, &Decoder, &Bytes)) {
             }
         }
     }
-    assert!(seen > 300 * versions.len(), "{seen}");
+    assert!(seen > 120 * versions.len(), "{seen}");
 }
 
 /// What a frame of this length may make us take: its budget, and as much again while vectors grow and texts are turned.
@@ -70,7 +72,7 @@ fn numbers_that_are_made_huge_cost_no_more_than_the_budget_of_the_frame() {
         &[0xff, 0xff, 0xff, 0xff],
         &[0x80, 0, 0, 0],
     ];
-    each(&[1, 12], |_, decoder, frame| {
+    each(&[12], |_, decoder, frame| {
         for huge in HUGE {
             for at in 0..frame.len().saturating_sub(huge.len()) {
                 let mut damaged = frame.to_vec();
@@ -84,7 +86,7 @@ fn numbers_that_are_made_huge_cost_no_more_than_the_budget_of_the_frame() {
 #[test]
 fn a_frame_with_any_bit_turned_is_an_error_or_another_frame_that_can_be_written() {
     let (mut errors, mut others) = (0, 0);
-    each(&[3, 12], |connection, decoder, frame| {
+    each(&[12], |connection, decoder, frame| {
         for bit in 0..frame.len() * 8 {
             let mut damaged = frame.to_vec();
             damaged[bit / 8] ^= 1 << (bit % 8);
