@@ -335,6 +335,13 @@
 #define SABIR_CREDIT_SET (UINT32_C(1) << 1)
 
 /**
+ * `CREDIT` flag: what can be delivered within the credit is delivered at once, then what is left of the credit is
+ * dropped, and only then the verb is replied to, behind those deliveries. What has to be read from the store first is
+ * waited for; messages that come later are not. Since 1.1.
+ */
+#define SABIR_CREDIT_DRAIN (UINT32_C(1) << 2)
+
+/**
  * Outcome: done with it. Since 1.0.
  */
 #define SABIR_OUTCOME_ACCEPT UINT32_C(1)
@@ -426,7 +433,7 @@
 #define SABIR_FIELD_SUBSCRIPTION_NAME UINT16_C(8)
 
 /**
- * Field, u64: `SABIR_SUBSCRIBE_*` or `SABIR_DECLARE_*`. Since 1.0.
+ * Field, u64: `SABIR_SUBSCRIBE_*`, `SABIR_DECLARE_*`, `SABIR_DELETE_*` or, since 1.1, `SABIR_CONNECT_*`. Since 1.0.
  */
 #define SABIR_FIELD_FLAGS UINT16_C(9)
 
@@ -479,6 +486,18 @@
  * Field, text: an argument `name=value` of the protocol's own, repeated. `DECLARE`. Since 1.0.
  */
 #define SABIR_FIELD_ARGUMENT UINT16_C(19)
+
+/**
+ * Flag of `CONNECT`: no other session of the virtual host may have this client id; while one has, the log-in is refused
+ * with `SABIR_REASON_CONFLICT`. Since 1.1.
+ */
+#define SABIR_CONNECT_EXCLUSIVE_CLIENT_ID (UINT64_C(1) << 0)
+
+/**
+ * Flag of `CONNECT`, with `SABIR_CONNECT_EXCLUSIVE_CLIENT_ID`: a session of the same user that has the client id is ended,
+ * and this one takes its place: a client that has lost its connection comes back. Since 1.1.
+ */
+#define SABIR_CONNECT_TAKE_OVER (UINT64_C(1) << 1)
 
 /**
  * Flag of `SUBSCRIBE`: a delivery counts as accepted once its bytes were handed to the link. Since 1.0.
@@ -662,6 +681,11 @@
 #define SABIR_DELIVERY_CONTINUED (UINT32_C(1) << 4)
 
 /**
+ * Delivery flag: the first message of its group (`JMSXGroupID`) for this consumer. Since 1.1.
+ */
+#define SABIR_DELIVERY_GROUP_FIRST (UINT32_C(1) << 5)
+
+/**
  * Flow flag: publishes of this session are parked: a destination or the store is full. Since 1.0.
  */
 #define SABIR_FLOW_PUBLISH_PARKED (UINT32_C(1) << 0)
@@ -799,7 +823,7 @@
 /**
  * Minor version of the ABI: grows whenever something is appended. Since 1.0.
  */
-#define SABIR_ABI_MINOR UINT32_C(0)
+#define SABIR_ABI_MINOR UINT32_C(1)
 
 /**
  * Success. Since 1.0.

@@ -61,6 +61,10 @@ pub const SABIR_SETTLE_CUMULATIVE: u32 = 1 << 1;
 pub const SABIR_SETTLE_SESSION: u32 = 1 << 2;
 /// `CREDIT` flag: `amount` replaces the credit instead of adding to it. Since 1.0.
 pub const SABIR_CREDIT_SET: u32 = 1 << 1;
+/// `CREDIT` flag: what can be delivered within the credit is delivered at once, then what is left of the credit is
+/// dropped, and only then the verb is replied to, behind those deliveries. What has to be read from the store first is
+/// waited for; messages that come later are not. Since 1.1.
+pub const SABIR_CREDIT_DRAIN: u32 = 1 << 2;
 
 /// Outcome: done with it. Since 1.0.
 pub const SABIR_OUTCOME_ACCEPT: u32 = 1;
@@ -207,7 +211,7 @@ pub const SABIR_FIELD_DESTINATION: u16 = 6;
 pub const SABIR_FIELD_SELECTOR: u16 = 7;
 /// Field, text: name of a durable subscription. `SUBSCRIBE`, `DELETE`. Since 1.0.
 pub const SABIR_FIELD_SUBSCRIPTION_NAME: u16 = 8;
-/// Field, u64: `SABIR_SUBSCRIBE_*` or `SABIR_DECLARE_*`. Since 1.0.
+/// Field, u64: `SABIR_SUBSCRIBE_*`, `SABIR_DECLARE_*`, `SABIR_DELETE_*` or, since 1.1, `SABIR_CONNECT_*`. Since 1.0.
 pub const SABIR_FIELD_FLAGS: u16 = 9;
 /// Field, u64: deliveries allowed from the start. `SUBSCRIBE`. Since 1.0.
 pub const SABIR_FIELD_CREDIT: u16 = 10;
@@ -230,6 +234,12 @@ pub const SABIR_FIELD_COUNT: u16 = 18;
 /// Field, text: an argument `name=value` of the protocol's own, repeated. `DECLARE`. Since 1.0.
 pub const SABIR_FIELD_ARGUMENT: u16 = 19;
 
+/// Flag of `CONNECT`: no other session of the virtual host may have this client id; while one has, the log-in is refused
+/// with `SABIR_REASON_CONFLICT`. Since 1.1.
+pub const SABIR_CONNECT_EXCLUSIVE_CLIENT_ID: u64 = 1 << 0;
+/// Flag of `CONNECT`, with `SABIR_CONNECT_EXCLUSIVE_CLIENT_ID`: a session of the same user that has the client id is ended,
+/// and this one takes its place: a client that has lost its connection comes back. Since 1.1.
+pub const SABIR_CONNECT_TAKE_OVER: u64 = 1 << 1;
 /// Flag of `SUBSCRIBE`: a delivery counts as accepted once its bytes were handed to the link. Since 1.0.
 pub const SABIR_SUBSCRIBE_AUTO_ACCEPT: u64 = 1 << 0;
 /// Flag of `SUBSCRIBE`: not the messages that this connection (for durable ones: this client id) sent. Since 1.0.
@@ -326,6 +336,8 @@ pub const SABIR_DELIVERY_CANCELLED: u32 = 1 << 2;
 pub const SABIR_DELIVERY_MORE: u32 = 1 << 3;
 /// Delivery flag: only `body` counts: the next piece of the delivery before. Since 1.0.
 pub const SABIR_DELIVERY_CONTINUED: u32 = 1 << 4;
+/// Delivery flag: the first message of its group (`JMSXGroupID`) for this consumer. Since 1.1.
+pub const SABIR_DELIVERY_GROUP_FIRST: u32 = 1 << 5;
 
 /// A message on its way to a consumer. *Borrowed* during `on_deliveries`. Since 1.0.
 #[repr(C)]

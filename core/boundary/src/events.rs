@@ -153,9 +153,10 @@ fn delivery(delivery: &Delivery) -> sabir_delivery {
         body_total: 0,
     };
     match &delivery.kind {
-        DeliveryKind::Message { message, label, redelivery_count, redelivered, .. } => {
+        DeliveryKind::Message { message, label, redelivery_count, redelivered, group_first, .. } => {
             let body = message.body();
             raw.flags = if *redelivered { SABIR_DELIVERY_REDELIVERED } else { 0 };
+            raw.flags |= if *group_first { SABIR_DELIVERY_GROUP_FIRST } else { 0 };
             raw.redelivery_count = *redelivery_count;
             raw.head = slices::slice(message.head().as_bytes());
             raw.label = slices::slice(label);

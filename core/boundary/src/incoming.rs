@@ -32,6 +32,8 @@ pub struct DeliveryRef<'a> {
     pub tag: u64,
     /// It may have been delivered before.
     pub redelivered: bool,
+    /// The first message of its group for this consumer.
+    pub group_first: bool,
     /// No message: the browse is at its end.
     pub end_of_browse: bool,
     /// No message: the broker has ended the subscription; `label` says why.
@@ -145,6 +147,7 @@ impl<'a> DeliveryRef<'a> {
             subscription: raw.subscription,
             tag: raw.tag,
             redelivered: is(SABIR_DELIVERY_REDELIVERED),
+            group_first: is(SABIR_DELIVERY_GROUP_FIRST),
             end_of_browse: is(SABIR_DELIVERY_END_OF_BROWSE),
             cancelled: is(SABIR_DELIVERY_CANCELLED),
             more: is(SABIR_DELIVERY_MORE),

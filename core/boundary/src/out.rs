@@ -457,7 +457,16 @@ impl Out<'_> {
 
     /// Allow the subscription `meta.id` more deliveries; with `set` the amount replaces what was allowed.
     pub fn credit(&mut self, meta: VerbMeta, amount: u64, set: bool) {
-        let flags = if set { SABIR_CREDIT_SET } else { 0 };
+        self.credit_verb(meta, amount, if set { SABIR_CREDIT_SET } else { 0 });
+    }
+
+    /// Allow the subscription `meta.id` so many more deliveries, have what is there delivered, and drop what is left of
+    /// the credit. The reply, if `meta.confirm` asks for one, comes behind those deliveries.
+    pub fn drain(&mut self, meta: VerbMeta, amount: u64) {
+        self.credit_verb(meta, amount, SABIR_CREDIT_DRAIN);
+    }
+
+    fn credit_verb(&mut self, meta: VerbMeta, amount: u64, flags: u32) {
         let credit = sabir_credit { amount, reserved: [0; 5] };
         self.verb(SABIR_VERB_CREDIT, flags, meta, sabir_verb_detail { credit });
     }

@@ -102,6 +102,8 @@ fn every_verb_comes_out_as_it_was_put_in() {
         client_id: Some("c".into()),
         virtual_host: None,
         protocol: "stomp/1.2".into(),
+        exclusive_client_id: true,
+        take_over: false,
     };
     out.connect(meta, &connect);
     let attach = Attach { destinations: vec![queue.clone(), topic.clone()], producer_name: Some("p".into()) };
@@ -147,6 +149,7 @@ fn every_verb_comes_out_as_it_was_put_in() {
     out.query(meta, &Query::Explain(queue));
     out.transact(meta, Transact::Rollback);
     out.credit(meta, 77, true);
+    out.drain(meta, 3);
     let settles = [
         Settle { range: SettleRange::Tags { first: 1, last: 4 }, outcome: Outcome::Accept },
         Settle { range: SettleRange::UpTo(9), outcome: Outcome::Reject { reason: "bad".into() } },
@@ -160,7 +163,7 @@ fn every_verb_comes_out_as_it_was_put_in() {
     let requests = drain(&mut buffers, &[]).unwrap();
     assert!(requests.iter().all(|request| request.token == 5 && request.id == 6 && !request.confirm));
     let verbs: Vec<_> = requests.into_iter().map(|request| request.verb).collect();
-    let [a, b, c, d, e, f, g, h, i, j, k, l, rest @ ..] = &verbs[..] else { panic!("{verbs:?}") };
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, rest @ ..] = &verbs[..] else { panic!("{verbs:?}") };
     assert!(matches!(a, Verb::Connect(found) if **found == connect));
     assert!(matches!(b, Verb::Attach(found) if **found == attach));
     assert!(matches!(c, Verb::Detach));
@@ -172,7 +175,8 @@ fn every_verb_comes_out_as_it_was_put_in() {
     assert!(matches!(i, Verb::Unsubscribe { forget: true }));
     assert!(matches!(j, Verb::Query(found) if matches!(**found, Query::Explain(_))));
     assert!(matches!(k, Verb::Transact(Transact::Rollback)));
-    assert!(matches!(l, Verb::Credit { amount: 77, set: true }));
+    assert!(matches!(l, Verb::Credit { amount: 77, set: true, drain: false }));
+    assert!(matches!(m, Verb::Credit { amount: 3, set: false, drain: true }));
     for (found, settle) in rest.iter().zip(&settles) {
         assert!(matches!(found, Verb::Settle(found) if found == settle), "{found:?} is not {settle:?}");
     }
@@ -379,6 +383,7 @@ fn delivery(body: &'static [u8]) -> Delivery {
         label: Bytes::from_static(b"label"),
         redelivery_count: 2,
         redelivered: true,
+        group_first: true,
         auto_accept: false,
     };
     Delivery { subscription: 4, tag: 11, kind }
@@ -396,7 +401,7 @@ fn deliveries_are_read_back_with_everything_that_belongs_to_them() {
     assert_eq!(lent.len(), 3);
     let first = lent.get(0).unwrap();
     assert_eq!((first.subscription, first.tag, first.redelivery_count), (4, 11, 2));
-    assert!(first.redelivered && !first.end_of_browse && !first.cancelled && !first.more && !first.continued);
+    assert!(first.redelivered && first.group_first && !first.end_of_browse && !first.cancelled && !first.more && !first.continued);
     assert_eq!((first.body, first.label, first.body_total), (&b"body"[..], &b"label"[..], 4));
     assert_eq!(first.head.text(Field::Destination), Some("queue://Q"));
     let second = lent.get(1).unwrap();

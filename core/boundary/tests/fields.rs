@@ -25,8 +25,9 @@ prop_compose! {
         client_id in text(),
         virtual_host in text(),
         protocol in ".{0,20}",
+        [exclusive_client_id, take_over] in any::<[bool; 2]>(),
     ) -> Connect {
-        Connect { user, password, client_id, virtual_host, protocol }
+        Connect { user, password, client_id, virtual_host, protocol, exclusive_client_id, take_over }
     }
 }
 

@@ -39,6 +39,8 @@ fn field_numbers_are_those_of_the_contract() {
 #[test]
 fn flags_are_those_of_the_contract() {
     let pairs = [
+        (flag::CONNECT_EXCLUSIVE_CLIENT_ID, SABIR_CONNECT_EXCLUSIVE_CLIENT_ID),
+        (flag::CONNECT_TAKE_OVER, SABIR_CONNECT_TAKE_OVER),
         (flag::SUBSCRIBE_AUTO_ACCEPT, SABIR_SUBSCRIBE_AUTO_ACCEPT),
         (flag::SUBSCRIBE_NO_LOCAL, SABIR_SUBSCRIBE_NO_LOCAL),
         (flag::SUBSCRIBE_EXCLUSIVE, SABIR_SUBSCRIBE_EXCLUSIVE),

@@ -209,6 +209,7 @@ impl Engine {
             label,
             redelivery_count: entry.attempts,
             redelivered: entry.redelivered,
+            group_first: false,
             auto_accept: subscription.auto_accept,
         };
         out.deliveries.push((session.id, Delivery { subscription: subscription.id, tag, kind }));

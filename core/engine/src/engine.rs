@@ -373,7 +373,7 @@ impl Engine {
             Verb::Unsubscribe { forget } => self.unsubscribe(key, id, forget)?,
             Verb::Query(query) => return self.query(key, &query).map(Some),
             Verb::Transact(what) => self.transact(key, transaction, what)?,
-            Verb::Credit { amount, set } => self.credit(key, id, amount, set)?,
+            Verb::Credit { amount, set, .. } => self.credit(key, id, amount, set)?,
             Verb::Publish(_) | Verb::Settle(_) => {}
         }
         Ok(None)

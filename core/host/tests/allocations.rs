@@ -92,6 +92,7 @@ fn delivery(tag: u64) -> Delivery {
         label: Default::default(),
         redelivery_count: 0,
         redelivered: false,
+        group_first: false,
         auto_accept: true,
     };
     Delivery { subscription: 1, tag, kind }

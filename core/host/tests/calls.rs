@@ -241,6 +241,7 @@ fn delivery(body: &str) -> Delivery {
         label: Default::default(),
         redelivery_count: 0,
         redelivered: false,
+        group_first: false,
         auto_accept: true,
     };
     Delivery { subscription: 1, tag: 1, kind }

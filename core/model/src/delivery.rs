@@ -28,6 +28,8 @@ pub enum DeliveryKind {
         redelivery_count: u32,
         /// It may have been delivered before.
         redelivered: bool,
+        /// The first of its message group for this consumer.
+        group_first: bool,
         /// The server accepts it once its bytes were handed to the link.
         auto_accept: bool,
     },

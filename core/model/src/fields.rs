@@ -52,6 +52,10 @@ pub mod number {
 
 /// Bits of the field `FLAGS`, and values of the field `QUERY`.
 pub mod flag {
+    /// Of `CONNECT`: no other session of the virtual host may have this client id.
+    pub const CONNECT_EXCLUSIVE_CLIENT_ID: u64 = 1 << 0;
+    /// Of `CONNECT`: a session of the same user that has the client id is ended.
+    pub const CONNECT_TAKE_OVER: u64 = 1 << 1;
     /// Of `SUBSCRIBE`: deliveries are accepted once their bytes were handed to the link.
     pub const SUBSCRIBE_AUTO_ACCEPT: u64 = 1 << 0;
     /// Of `SUBSCRIBE`: not what this connection sent.
@@ -219,6 +223,11 @@ impl Connect {
         put_text(buffer, number::CLIENT_ID, self.client_id.as_ref());
         put_text(buffer, number::VIRTUAL_HOST, self.virtual_host.as_ref());
         put(buffer, number::PROTOCOL, self.protocol.as_bytes());
+        let flags = [
+            (self.exclusive_client_id, flag::CONNECT_EXCLUSIVE_CLIENT_ID),
+            (self.take_over, flag::CONNECT_TAKE_OVER),
+        ];
+        put_flags(buffer, &flags);
     }
 
     /// Reads the fields of the verb.
@@ -232,6 +241,11 @@ impl Connect {
                 number::CLIENT_ID => connect.client_id = Some(text(field, value)?),
                 number::VIRTUAL_HOST => connect.virtual_host = Some(text(field, value)?),
                 number::PROTOCOL => connect.protocol = text(field, value)?,
+                number::FLAGS => {
+                    let flags = u64_of(field, value)?;
+                    connect.exclusive_client_id = flags & flag::CONNECT_EXCLUSIVE_CLIENT_ID != 0;
+                    connect.take_over = flags & flag::CONNECT_TAKE_OVER != 0;
+                }
                 _ => {}
             }
         }

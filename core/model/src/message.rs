@@ -82,6 +82,8 @@ pub enum Field {
     TraceParent = 9,
     /// Text: media type of the body.
     ContentType = 10,
+    /// u64: the sender's own count, by which the broker knows a message that is sent again.
+    ProducerSequence = 11,
     /// Bytes: `{u8 length, namespace, bytes}`: what one protocol alone understands. May be repeated.
     Annotation = 64,
 }
@@ -200,6 +202,12 @@ impl<'b, B: HeadBuffer> HeadWriter<'b, B> {
         self.buffer.put(&[field as u8, 0, low, high]);
         self.buffer.put(value);
         true
+    }
+
+    /// Adds the producer's own count of its messages ([`Field::ProducerSequence`]).
+    #[must_use]
+    pub fn producer_sequence(&mut self, sequence: u64) -> bool {
+        self.field(Field::ProducerSequence, &sequence.to_le_bytes())
     }
 
     /// Adds a property. Names longer than 65,535 bytes are refused with `false`.
@@ -351,6 +359,11 @@ impl<'m> Head<'m> {
         std::str::from_utf8(self.field(field)?).ok()
     }
 
+    /// The producer's own count of its messages, if it gave one. One of another width counts as missing.
+    pub fn producer_sequence(&self) -> Option<u64> {
+        self.field(Field::ProducerSequence)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
     /// The properties, as an OpenWire primitive map; empty when there are none.
     pub fn property_bytes(&self) -> &'m [u8] {
         &self.bytes[self.properties_at..]
@@ -460,6 +473,7 @@ mod tests {
         let mut writer = HeadWriter::new(&mut bytes, &fixed);
         assert!(writer.field(Field::Id, b"ID:1"));
         assert!(writer.field(Field::Destination, b"queue://Q"));
+        assert!(writer.producer_sequence(u64::MAX - 1));
         assert!(writer.property("region", &Value::Text("EU")));
         assert!(writer.property("qty", &Value::Int(3)));
         assert_eq!(writer.finish(), bytes.len());
@@ -477,6 +491,7 @@ mod tests {
         assert_eq!(head.text(Field::Id), Some("ID:1"));
         assert_eq!(head.text(Field::Destination), Some("queue://Q"));
         assert_eq!(head.field(Field::ReplyTo), None);
+        assert_eq!(head.producer_sequence(), Some(u64::MAX - 1));
         assert_eq!(head.property("qty"), Some(Value::Int(3)));
         assert_eq!(head.property("region"), Some(Value::Text("EU")));
         assert_eq!(head.property("none"), None);

@@ -64,6 +64,8 @@ pub enum Verb {
         amount: u64,
         /// `amount` replaces the credit instead of adding to it.
         set: bool,
+        /// Deliver what is there within the credit, then drop what is left of it, then reply.
+        drain: bool,
     },
 }
 
@@ -80,6 +82,11 @@ pub struct Connect {
     pub virtual_host: Option<String>,
     /// Protocol and version, as `stomp/1.2`.
     pub protocol: String,
+    /// No other session of the virtual host may have this client id.
+    pub exclusive_client_id: bool,
+    /// With `exclusive_client_id`: a session of the same user that has the client id is ended, and this one takes its
+    /// place.
+    pub take_over: bool,
 }
 
 impl fmt::Debug for Connect {
@@ -90,6 +97,8 @@ impl fmt::Debug for Connect {
             .field("client_id", &self.client_id)
             .field("virtual_host", &self.virtual_host)
             .field("protocol", &self.protocol)
+            .field("exclusive_client_id", &self.exclusive_client_id)
+            .field("take_over", &self.take_over)
             .finish_non_exhaustive()
     }
 }

@@ -100,6 +100,7 @@ fn delivery() -> Delivery {
         label: Default::default(),
         redelivery_count: 0,
         redelivered: false,
+        group_first: false,
         auto_accept: false,
     };
     Delivery { subscription: 1, tag: 1, kind }

@@ -141,6 +141,7 @@ fn deliver(body: usize, version: &str, ack: &str, with_properties: bool) -> f64 
             label: Bytes::new(),
             redelivery_count: 0,
             redelivered: false,
+            group_first: false,
             auto_accept: false,
         },
     };

@@ -187,7 +187,9 @@ pub(super) fn drain(
             SABIR_VERB_CREDIT => {
                 // SAFETY: as above.
                 let amount = unsafe { verb.detail.credit.amount };
-                Some(Meta::of(verb).with(Verb::Credit { amount, set: verb.flags & SABIR_CREDIT_SET != 0 }))
+                let set = verb.flags & SABIR_CREDIT_SET != 0;
+                let drain = verb.flags & SABIR_CREDIT_DRAIN != 0;
+                Some(Meta::of(verb).with(Verb::Credit { amount, set, drain }))
             }
             SABIR_VERB_TRANSACT => Some(Meta::of(verb).with(Verb::Transact(transact(at, verb)?))),
             _ => Some(Meta::of(verb).with(rare(at, verb, &sources)?)),

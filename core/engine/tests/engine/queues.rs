@@ -139,7 +139,7 @@ fn link_credit_is_used_up_and_only_given_anew() {
     let got = broker.got(2);
     broker.accept(2, &got[0]);
     assert!(broker.got(2).is_empty());
-    broker.done(2, 1, 0, Verb::Credit { amount: 2, set: false });
+    broker.done(2, 1, 0, Verb::Credit { amount: 2, set: false, drain: false });
     assert_eq!(broker.texts(2), ["b", "c"]);
 }
 

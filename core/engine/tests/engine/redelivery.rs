@@ -247,7 +247,7 @@ fn a_sweep_and_a_consumer_that_find_the_same_expired_message_make_one_dead_lette
     let (records, _) = broker.store.read(&sweep.read);
     broker.input(Input::Records { read: sweep.id, records, error: None });
     assert_eq!(broker.engine.stats().expired, 1);
-    broker.done(1, 1, 0, Verb::Credit { amount: 10, set: false });
+    broker.done(1, 1, 0, Verb::Credit { amount: 10, set: false, drain: false });
     assert_eq!(broker.texts(1), ["first", "last"]);
     broker.subscribe(1, 2, &["queue://ActiveMQ.DLQ"], 10);
     assert_eq!((broker.texts(1), broker.engine.stats().expired), (vec!["late".to_owned()], 1));

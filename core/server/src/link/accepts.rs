@@ -69,6 +69,7 @@ mod tests {
             label: Bytes::new(),
             redelivery_count: 0,
             redelivered: false,
+            group_first: false,
             auto_accept,
         };
         Delivery { subscription, tag, kind }

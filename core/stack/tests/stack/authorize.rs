@@ -241,7 +241,7 @@ fn who_loses_the_right_to_read_gets_nothing_more() {
     broker.shared.policy.replace(policy(&["queue://OTHER read ann"]));
     let refusal = ann.answered(&[]).unwrap_err();
     assert_eq!((refusal.reason, refusal.fatal), (Reason::Forbidden, true));
-    assert_eq!(ann.ask(Verb::Credit { amount: 1, set: false }), [(1, Reason::Forbidden, true)]);
+    assert_eq!(ann.ask(Verb::Credit { amount: 1, set: false, drain: false }), [(1, Reason::Forbidden, true)]);
 }
 
 #[test]

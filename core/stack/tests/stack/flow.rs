@@ -94,7 +94,7 @@ fn a_publish_without_an_answer_is_charged_only_while_the_engine_has_it_wait() {
 fn verbs_that_want_no_answer_never_hold_a_session_back() {
     let mut client = small(1, 1);
     for _ in 0..10 {
-        let mut credit = request(1, 1, Verb::Credit { amount: 1, set: false });
+        let mut credit = request(1, 1, Verb::Credit { amount: 1, set: false, drain: false });
         credit.confirm = false;
         assert_eq!(client.ask_all(vec![credit]), []);
     }

@@ -98,13 +98,13 @@ fn sizes_are_bounded() {
         LIMIT
     );
     assert_eq!(client.ask(subscribe_with("queue://Q", |asked| asked.credit = 101)), LIMIT);
-    assert_eq!(client.ask(Verb::Credit { amount: u64::MAX, set: true }), LIMIT);
+    assert_eq!(client.ask(Verb::Credit { amount: u64::MAX, set: true, drain: false }), LIMIT);
     assert_eq!(client.ask(declare("queue://123456789012345678901")), LIMIT);
 }
 
 #[test]
 fn a_refusal_names_the_setting() {
-    let refusal = small().connected().refusal(Verb::Credit { amount: 101, set: true });
+    let refusal = small().connected().refusal(Verb::Credit { amount: 101, set: true, drain: false });
     assert_eq!(refusal.text, "101 unsettled deliveries are more than limits.max_credit (100) allows");
 }
 

@@ -17,7 +17,7 @@ fn nothing_comes_before_the_log_in() {
         declare("queue://Q"),
         Verb::Disconnect,
         Verb::Transact(Transact::Begin),
-        Verb::Credit { amount: 1, set: false },
+        Verb::Credit { amount: 1, set: false, drain: false },
     ];
     for verb in verbs {
         let mut client = Broker::open().client();

@@ -205,6 +205,7 @@ impl Drive {
                 label: bytes::Bytes::new(),
                 redelivery_count: 0,
                 redelivered: false,
+                group_first: false,
                 auto_accept: false,
             },
         }

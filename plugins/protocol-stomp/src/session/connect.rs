@@ -28,6 +28,8 @@ impl Core {
                 .filter(|host| self.settings.host_is_virtual_host && !host.is_empty() && *host != "/")
                 .map(str::to_owned),
             protocol: format!("stomp/{version}"),
+            exclusive_client_id: false,
+            take_over: false,
         };
         let meta = VerbMeta { token: self.receipts.next_token(), confirm: true, ..VerbMeta::default() };
         out.connect(meta, &connect);

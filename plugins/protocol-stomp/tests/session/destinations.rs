@@ -59,6 +59,7 @@ fn a_reply_to_that_is_no_destination_is_kept_as_it_is() {
             label: bytes::Bytes::new(),
             redelivery_count: 0,
             redelivered: false,
+            group_first: false,
             auto_accept: true,
         },
     };

@@ -304,6 +304,7 @@ impl Sample {
                 label: Bytes::new(),
                 redelivery_count: 0,
                 redelivered: false,
+                group_first: false,
                 auto_accept: false,
             },
         }

@@ -209,7 +209,7 @@ impl World {
     fn credit(&mut self, client: usize) {
         let Some(id) = self.clients[client].subscriptions.keys().next().copied() else { return };
         let amount = self.random.roll() % 10;
-        self.ask(client, Asked::Other, false, id, 0, Verb::Credit { amount, set: false });
+        self.ask(client, Asked::Other, false, id, 0, Verb::Credit { amount, set: false, drain: false });
     }
 
     fn settle(&mut self, client: usize) {
