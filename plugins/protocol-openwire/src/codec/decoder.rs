@@ -5,7 +5,7 @@ use super::cache::ReadCache;
 use super::command::Command;
 use super::error::{Error, Place};
 use super::options::Options;
-use super::reader::Reader;
+use super::reader::{Content, Reader};
 use super::wire_format_info::WireFormatInfo;
 use std::ops::Range;
 
@@ -25,6 +25,17 @@ pub enum Framed {
         consumed: usize,
     },
     /// This many are needed in all, at least.
+    Need(usize),
+}
+
+/// Where the content of a frame is of which only the front is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Located {
+    /// At this place of the frame.
+    At(Range<usize>),
+    /// There is none: the frame is to be read as a whole.
+    Nowhere,
+    /// This many bytes of the frame are needed in all, at least, to know.
     Need(usize),
 }
 
@@ -81,8 +92,8 @@ impl Decoder {
         }
         let mut cache = self.cache.clone();
         let read = match self.options.tight {
-            true => read::<true>(bytes, &self.options, &mut cache),
-            false => read::<false>(bytes, &self.options, &mut cache),
+            true => read::<true>(bytes, &self.options, &mut cache, Content::Here),
+            false => read::<false>(bytes, &self.options, &mut cache, Content::Here),
         };
         match read {
             Ok((_, _, end)) => {
@@ -107,9 +118,50 @@ impl Decoder {
         if let Some((WIRE_FORMAT_INFO, body)) = frame.split_first().map(|(code, body)| (*code, body)) {
             return WireFormatInfo::read(body).map(Box::new).map(Command::WireFormatInfo);
         }
+        self.read_whole(frame, Content::Here)
+    }
+
+    /// Looks for the content in the front of a long frame (without its length), so that a message need not be in memory
+    /// in one piece before it is read. Nothing is touched.
+    ///
+    /// # Errors
+    ///
+    /// The frame is wrong as far as it is here.
+    pub fn locate_content(&self, front: &[u8], frame_len: usize) -> Result<Located, Error> {
+        let mut cache = self.cache.clone();
+        let (read, content) = match self.options.tight {
+            true => locate::<true>(front, &self.options, &mut cache),
+            false => locate::<false>(front, &self.options, &mut cache),
+        };
+        match (read, content) {
+            (_, Content::Found(span)) if span.end <= frame_len => Ok(Located::At(span)),
+            (Err(Error::Truncated { what, needed }), content) => {
+                match needed > frame_len || matches!(content, Content::Found(_)) {
+                    true => Err(Error::Truncated { what, needed }),
+                    // Too little is here to know.
+                    false => Ok(Located::Need(needed.max(front.len() + 1))),
+                }
+            }
+            (Err(error), _) => Err(error),
+            (Ok(()), _) => Ok(Located::Nowhere),
+        }
+    }
+
+    /// Reads a frame from which the content, of `content_len` bytes, was cut out. The content of the command is then an
+    /// empty span where it was, and spans behind it are spans of the shorter frame.
+    ///
+    /// # Errors
+    ///
+    /// The frame is wrong; the connection cannot go on.
+    pub fn decode_around(&mut self, frame: &[u8], content_len: usize) -> Result<Command, Error> {
+        self.options.check_frame((frame.len() as u64).saturating_add(content_len as u64))?;
+        self.read_whole(frame, Content::Elsewhere(content_len))
+    }
+
+    fn read_whole(&mut self, frame: &[u8], content: Content) -> Result<Command, Error> {
         let (command, what, end) = match self.options.tight {
-            true => read::<true>(frame, &self.options, &mut self.cache)?,
-            false => read::<false>(frame, &self.options, &mut self.cache)?,
+            true => read::<true>(frame, &self.options, &mut self.cache, content)?,
+            false => read::<false>(frame, &self.options, &mut self.cache, content)?,
         };
         match frame.len() - end {
             0 => Ok(command),
@@ -125,13 +177,31 @@ fn read<const T: bool>(
     frame: &[u8],
     options: &Options,
     cache: &mut ReadCache,
+    content: Content,
 ) -> Result<(Command, &'static Place, usize), Error> {
     let mut reader = Reader::<'_, T>::new(frame, options, cache);
+    reader.content = content;
+    let command = read_command(&mut reader)?;
+    Ok((command, reader.what(), reader.cursor.at()))
+}
+
+/// How far reading came, and whether it came to the content.
+fn locate<const T: bool>(
+    front: &[u8],
+    options: &Options,
+    cache: &mut ReadCache,
+) -> (Result<(), Error>, Content) {
+    let mut reader = Reader::<'_, T>::new(front, options, cache);
+    reader.content = Content::Sought;
+    let read = read_command(&mut reader).map(drop);
+    (read, reader.content)
+}
+
+fn read_command<const T: bool>(reader: &mut Reader<'_, T>) -> Result<Command, Error> {
     let code = reader.cursor.u8()?;
     if T {
         reader.boolean_stream()?;
     }
     let unknown = reader.unknown(code);
-    let command = Command::read_command(code, &mut reader)?.ok_or(unknown)?;
-    Ok((command, reader.what(), reader.cursor.at()))
+    Command::read_command(code, reader)?.ok_or(unknown)
 }

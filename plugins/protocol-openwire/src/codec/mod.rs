@@ -49,7 +49,7 @@ pub use command::{
     MessageDispatch, MessageDispatchNotification, MessagePull, PartialCommand, ProducerAck, ProducerInfo,
     RemoveInfo, RemoveSubscriptionInfo, ReplayCommand, Response, SessionInfo, ShutdownInfo, TransactionInfo,
 };
-pub use decoder::{Decoder, Framed};
+pub use decoder::{Decoder, Framed, Located};
 pub use encoder::Encoder;
 pub use error::{Error, Place};
 pub use id::{

@@ -9,6 +9,7 @@ use super::field::{Nested, Shared, is_message};
 use super::mutf8;
 use super::options::Options;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The booleans of a tight frame, least significant bit first.
@@ -16,6 +17,19 @@ use std::sync::Arc;
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
+}
+
+/// Where the content of the outermost message is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    /// In the frame.
+    Here,
+    /// In the frame, most of which is not here: reading ends as soon as its place is known.
+    Sought,
+    /// There.
+    Found(Range<usize>),
+    /// Cut out of the frame: it had this length.
+    Elsewhere(usize),
 }
 
 /// See the module.
@@ -29,6 +43,7 @@ pub(super) struct Reader<'a, const T: bool> {
     depth_limit: u16,
     kept: usize,
     budget: usize,
+    pub(super) content: Content,
 }
 
 impl<'a, const T: bool> Reader<'a, T> {
@@ -43,6 +58,7 @@ impl<'a, const T: bool> Reader<'a, T> {
             depth_limit: options.depth,
             kept: 0,
             budget: options.budget_of(frame.len()),
+            content: Content::Here,
         }
     }
 
@@ -158,6 +174,36 @@ impl<'a, const T: bool> Reader<'a, T> {
         let bytes = self.bytes()?;
         let end = self.cursor.at();
         Ok(bytes.map(|bytes| Blob::Span(end - bytes.len()..end)))
+    }
+
+    /// The content of a message; only the outermost one's can be elsewhere.
+    #[inline]
+    pub(super) fn content(&mut self) -> Result<Option<Blob>, Error> {
+        match self.content {
+            Content::Here => self.blob(),
+            _ => self.content_apart(),
+        }
+    }
+
+    #[cold]
+    fn content_apart(&mut self) -> Result<Option<Blob>, Error> {
+        let apart = std::mem::replace(&mut self.content, Content::Here);
+        if !self.boolean()? {
+            return Ok(None);
+        }
+        let length = self.cursor.i32()?;
+        let bad = Error::BadLength { what: self.what(), length: length.into() };
+        let length = usize::try_from(length).map_err(|_| bad.clone())?;
+        let at = self.cursor.at();
+        match apart {
+            Content::Elsewhere(len) if len != length => Err(bad),
+            Content::Elsewhere(_) => Ok(Some(Blob::Span(at..at))),
+            _ => {
+                let end = at.saturating_add(length);
+                self.content = Content::Found(at..end);
+                Err(Error::Truncated { what: self.what(), needed: end })
+            }
+        }
     }
 
     /// A data structure that is there or not.

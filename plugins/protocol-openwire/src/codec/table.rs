@@ -33,7 +33,7 @@ macro_rules! read_field {
         <$ty as Tail>::read_tail($code, $r)?
     };
     ($r:ident, $code:ident, $ty:ty, content) => {
-        <$ty as Field>::read($r)?
+        $r.content()?
     };
 }
 
