@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   message      the canonical binary form of a message: writing and reading heads
+//!   body         bodies in the form of their kind, from encodings in which a protocol left them
 //!   property     values, and the map in which properties travel
 //!   destination  queues, topics and their temporary kinds, by name
 //!   pattern      one language of wildcards
@@ -16,6 +17,7 @@
 //!   time         the two clocks
 //! ```
 
+pub mod body;
 pub mod delivery;
 pub mod destination;
 pub mod fields;

@@ -24,6 +24,7 @@ pub const FIXED_HEAD_BYTES: usize = 40;
 pub const VERSION: u8 = 1;
 
 const FLAG_PERSISTENT: u8 = 1 << 0;
+const FLAG_PLAIN_TEXT: u8 = 1 << 1;
 
 /// Kinds of body, as JMS names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -171,6 +172,7 @@ pub struct HeadWriter<'b, B: HeadBuffer> {
     start: usize,
     properties_at: Option<usize>,
     properties: u32,
+    flags: u8,
 }
 
 impl<'b, B: HeadBuffer> HeadWriter<'b, B> {
@@ -179,7 +181,8 @@ impl<'b, B: HeadBuffer> HeadWriter<'b, B> {
         let start = buffer.position();
         let mut bytes = [0u8; FIXED_HEAD_BYTES];
         bytes[0] = VERSION;
-        bytes[1] = if fixed.persistent { FLAG_PERSISTENT } else { 0 };
+        let flags = if fixed.persistent { FLAG_PERSISTENT } else { 0 };
+        bytes[1] = flags;
         bytes[2] = fixed.priority.min(9);
         bytes[3] = fixed.body_kind as u8;
         bytes[12..14].copy_from_slice(&fixed.body_encoding.to_le_bytes());
@@ -187,7 +190,7 @@ impl<'b, B: HeadBuffer> HeadWriter<'b, B> {
         bytes[24..32].copy_from_slice(&fixed.expiration_ms.to_le_bytes());
         bytes[32..40].copy_from_slice(&fixed.deliver_at_ms.to_le_bytes());
         buffer.put(&bytes);
-        HeadWriter { buffer, start, properties_at: None, properties: 0 }
+        HeadWriter { buffer, start, properties_at: None, properties: 0, flags }
     }
 
     /// Adds a field. Fields longer than 65,535 bytes and fields after the first property are a caller's mistake:
@@ -202,6 +205,34 @@ impl<'b, B: HeadBuffer> HeadWriter<'b, B> {
         self.buffer.put(&[field as u8, 0, low, high]);
         self.buffer.put(value);
         true
+    }
+
+    /// Adds a field whose value is made of several parts.
+    #[must_use]
+    pub fn field_of(&mut self, field: Field, parts: &[&[u8]]) -> bool {
+        let Ok(len) = u16::try_from(parts.iter().map(|part| part.len()).sum::<usize>()) else { return false };
+        if self.properties_at.is_some() {
+            return false;
+        }
+        let [low, high] = len.to_le_bytes();
+        self.buffer.put(&[field as u8, 0, low, high]);
+        for part in parts {
+            self.buffer.put(part);
+        }
+        true
+    }
+
+    /// Adds what one protocol alone understands. The namespace is its name, of at most 255 bytes.
+    #[must_use]
+    pub fn annotation(&mut self, namespace: &str, value: &[u8]) -> bool {
+        let Ok(len) = u8::try_from(namespace.len()) else { return false };
+        self.field_of(Field::Annotation, &[&[len], namespace.as_bytes(), value])
+    }
+
+    /// Says that all texts in the body and in the properties are the same in UTF-8 and in Java's modified UTF-8, for
+    /// protocols that would have to look for themselves.
+    pub fn plain_text(&mut self) {
+        self.flags |= FLAG_PLAIN_TEXT;
     }
 
     /// Adds the producer's own count of its messages ([`Field::ProducerSequence`]).
@@ -224,6 +255,20 @@ impl<'b, B: HeadBuffer> HeadWriter<'b, B> {
         property::write_entry(self.buffer, name, value)
     }
 
+    /// Takes the properties from an encoded map, as [`property::check`] takes it, in front of those that are added one
+    /// by one. Once, and before these.
+    #[must_use]
+    pub fn properties(&mut self, map: &[u8]) -> bool {
+        let Some(count) = map.first_chunk().map(|count| u32::from_be_bytes(*count)) else { return false };
+        if self.properties_at.is_some() {
+            return false;
+        }
+        self.properties_at = Some(self.buffer.position());
+        self.properties = count;
+        self.buffer.put(map);
+        true
+    }
+
     /// Ends the head and answers its length.
     pub fn finish(self) -> usize {
         let len = self.buffer.position() - self.start;
@@ -234,6 +279,7 @@ impl<'b, B: HeadBuffer> HeadWriter<'b, B> {
             }
             None => len,
         };
+        self.buffer.patch(self.start + 1, &[self.flags]);
         self.buffer.patch(self.start + 4, &(len as u32).to_le_bytes());
         self.buffer.patch(self.start + 8, &(properties_at as u32).to_le_bytes());
         len
@@ -303,6 +349,12 @@ impl<'m> Head<'m> {
         self.bytes[1] & FLAG_PERSISTENT != 0
     }
 
+    /// All texts in the body and in the properties are known to be the same in UTF-8 and in Java's modified UTF-8.
+    /// `false` says nothing.
+    pub fn plain_text(&self) -> bool {
+        self.bytes[1] & FLAG_PLAIN_TEXT != 0
+    }
+
     /// 0 to 9.
     pub fn priority(&self) -> u8 {
         self.bytes[2].min(9)
@@ -362,6 +414,15 @@ impl<'m> Head<'m> {
     /// The producer's own count of its messages, if it gave one. One of another width counts as missing.
     pub fn producer_sequence(&self) -> Option<u64> {
         self.field(Field::ProducerSequence)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
+    /// What one protocol alone understands, under its name: the first annotation with this namespace.
+    pub fn annotation(&self, namespace: &str) -> Option<&'m [u8]> {
+        self.fields().filter(|(tag, _)| *tag == Field::Annotation as u8).find_map(|(_, value)| {
+            let (len, rest) = value.split_first()?;
+            let (name, value) = rest.split_at_checked(usize::from(*len))?;
+            (name == namespace.as_bytes()).then_some(value)
+        })
     }
 
     /// The properties, as an OpenWire primitive map; empty when there are none.
