@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sabir_protocol_openwire::codec::{Command, Decoder, Encoder, Framed, Options};
+use sabir_protocol_openwire::codec::{Blob, Command, Decoder, Encoder, Framed, Located, Options};
 
 fuzz_target!(|data: &[u8]| {
     let Some(([version, how, cache], mut bytes)) = data.split_first_chunk() else { return };
@@ -22,7 +22,11 @@ fuzz_target!(|data: &[u8]| {
         assert!(body.end <= consumed && consumed <= bytes.len() && consumed > 0);
         let frame = &bytes[body];
         bytes = &bytes[consumed..];
+        let located = decoder.locate_content(frame, frame.len());
         let Ok(command) = decoder.decode(frame) else { return };
+        if let Some(Blob::Span(span)) = command.message().and_then(|message| message.content.clone()) {
+            assert_eq!(located, Ok(Located::At(span)));
+        }
         let mut out = Vec::new();
         // What came in as a text of 32,767 bytes and more cannot always go out again.
         if encoder.encode_from(&command, frame, &mut out).is_err() {

@@ -6,7 +6,7 @@
 use sabir_protocol_openwire::codec::{
     Blob, Command, ConnectionId, ConsumerId, Decoder, Destination, DestinationKind, Encoder, Framed,
     LocalTransactionId, Message, MessageAck, MessageDispatch, MessageId, MessageKind, Options, ProducerId,
-    Response, TransactionId, map,
+    Response, TransactionId, map, mutf8,
 };
 use std::hint::black_box;
 use std::sync::Arc;
@@ -42,6 +42,9 @@ fn main() {
             }
         }
     }
+    let text = vec![b'x'; 1024];
+    let plain = measure(|| assert!(mutf8::is_plain(black_box(&text))));
+    println!("whether 1 KiB is the same in UTF-8  {plain:7.1}");
 }
 
 fn producer() -> Arc<ProducerId> {

@@ -18,18 +18,19 @@ pub fn is_plain(bytes: &[u8]) -> bool {
         || (std::str::from_utf8(rest).is_ok() && rest.iter().all(|byte| *byte != 0 && *byte < 0xf0))
 }
 
-/// How many bytes at the front are 1 to 127, in steps of a chunk: a lower bound.
+/// How many bytes at the front are 1 to 127: all of them, or those of the chunks before the first other one.
 fn ascii_prefix(bytes: &[u8]) -> usize {
     const CHUNK: usize = 32;
-    let mut at = 0;
-    for chunk in bytes.chunks(CHUNK) {
-        // Without an early end, so that it is done with vector instructions.
-        if !chunk.iter().fold(true, |plain, byte| plain & (byte.wrapping_sub(1) < 0x7f)) {
-            break;
-        }
-        at += chunk.len();
+    // Without an early end within a chunk, so that it is done with vector instructions.
+    fn is_ascii(bytes: &[u8]) -> bool {
+        bytes.iter().fold(true, |ascii, byte| ascii & (byte.wrapping_sub(1) < 0x7f))
     }
-    at
+    let (chunks, rest) = bytes.as_chunks::<CHUNK>();
+    match chunks.iter().position(|chunk| !is_ascii(chunk)) {
+        Some(chunks) => chunks * CHUNK,
+        None if is_ascii(rest) => bytes.len(),
+        None => chunks.len() * CHUNK,
+    }
 }
 
 /// Reads a text. Borrows where the bytes are UTF-8 as they are.

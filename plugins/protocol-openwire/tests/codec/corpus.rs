@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The corpus of the fuzz target is replayed here, with what the target asks.
 
-use sabir_protocol_openwire::codec::{Command, Decoder, Encoder, Framed, Options};
+use sabir_protocol_openwire::codec::{Blob, Command, Decoder, Encoder, Framed, Located, Options};
 use std::path::Path;
 
 /// The same as `fuzz/openwire/fuzz_targets/codec.rs`: the first bytes choose the options, the rest is what a peer sends.
@@ -21,8 +21,12 @@ fn replay(data: &[u8]) -> usize {
     while let Ok(Framed::Whole { body, consumed }) = decoder.frame(bytes) {
         let frame = &bytes[body];
         bytes = &bytes[consumed..];
+        let located = decoder.locate_content(frame, frame.len());
         let Ok(command) = decoder.decode(frame) else { break };
         seen += 1;
+        if let Some(Blob::Span(span)) = command.message().and_then(|message| message.content.clone()) {
+            assert_eq!(located, Ok(Located::At(span)));
+        }
         let mut out = Vec::new();
         if encoder.encode_from(&command, frame, &mut out).is_err() {
             continue;
