@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What selectors mean, case by case.
 
+mod activemq;
 mod cases;
 mod errors;
 mod generated;
