@@ -3,6 +3,7 @@
 
 use crate::definition::{BindingDefinition, ExchangeDefinition, QueueDefinition};
 use crate::engine::Engine;
+use crate::events::{Change, check_reserved};
 use crate::flow::Obstacle;
 use crate::keys::{self, KeyKind};
 use crate::output::{CommitNeed, Outputs};
@@ -49,11 +50,7 @@ impl Engine {
         if self.queues.len() >= max {
             return Err(limit("queues and subscriptions", "limits.max_queues", max));
         }
-        let queue = self.make_queue_beyond_limits(host, destination, traits)?;
-        if let (Some(owner), Some(queue)) = (owner, self.queues.get_mut(queue)) {
-            queue.owner = Some(owner);
-        }
-        Ok(queue)
+        self.make_queue_beyond_limits(host, destination, traits, owner)
     }
 
     /// As `make_queue`, for what the broker itself needs.
@@ -62,13 +59,20 @@ impl Engine {
         host: Key<VirtualHost>,
         destination: Destination,
         traits: Traits,
+        owner: Option<Key<Session>>,
     ) -> Result<Key<Queue>, Refusal> {
         let number = self.next_number();
         let key = self.place_queue(host, number, &destination, traits)?;
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.owner = owner;
+        }
         if traits.durable {
             self.write_queue(key);
         }
         self.join_patterns(host, key);
+        if destination.kind != DestinationKind::Topic {
+            self.tell_destination(host, &destination, owner, Change::Added);
+        }
         Ok(key)
     }
 
@@ -225,6 +229,9 @@ impl Engine {
         if let Some(owner) = queue.owner.and_then(|owner| self.sessions.get_mut(owner)) {
             owner.owned_queues.retain(|other| *other != key);
         }
+        if queue.kind != DestinationKind::Topic {
+            self.tell_destination(queue.host, &queue.destination(), queue.owner, Change::Removed);
+        }
         self.flow.at_queues.remove(&key);
         self.orphans.extend(queue.parked.drain(..));
         let reason = format!("{} was removed", queue.destination());
@@ -266,6 +273,7 @@ impl Engine {
     pub(crate) fn declare(&mut self, key: Key<Session>, declare: Declare) -> Result<Option<Told>, Refusal> {
         let destination = &declare.destination;
         check_literal(destination)?;
+        check_reserved(destination)?;
         let Some(host) = self.sessions.get(key).map(|session| session.virtual_host) else { return Ok(None) };
         match destination.kind {
             DestinationKind::Queue => self.declare_queue(key, host, &declare)?,
@@ -362,6 +370,7 @@ impl Engine {
             if let Some(session) = self.sessions.get_mut(key) {
                 session.owned_topics.push(destination.name.clone());
             }
+            self.tell_destination(host, destination, Some(key), Change::Added);
         }
         Ok(())
     }
@@ -499,6 +508,8 @@ impl Engine {
             session.owned_topics.retain(|other| **other != *name);
         }
         self.routing.generation += 1;
+        let destination = Destination { kind: DestinationKind::TempTopic, name: name.into() };
+        self.tell_destination(host, &destination, Some(key), Change::Removed);
     }
 
     fn remove_exchange(&mut self, host: Key<VirtualHost>, key: Key<Exchange>) {
@@ -612,7 +623,7 @@ impl Engine {
                 let exchange = *found.exchanges.get(name).ok_or_else(|| missing(&bind.source))?;
                 (exchange, bind.key.as_str().into())
             }
-            DestinationKind::Topic => (found.topics, bind.source.name.clone()),
+            DestinationKind::Topic => (found.exchange_of_topic(&bind.source.name), bind.source.name.clone()),
             _ => {
                 let text = format!("{} cannot be bound to anything", bind.source);
                 return Err(Refusal::new(Reason::Unsupported, text));

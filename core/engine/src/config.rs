@@ -165,6 +165,8 @@ pub struct Limits {
     pub max_subscriptions_per_session: usize,
     /// Temporary destinations of one session. Default 10,000.
     pub max_temporary_per_session: usize,
+    /// Events that wait for one subscriber; of more the oldest are dropped. Default 4,096.
+    pub max_waiting_events: u64,
     /// Deliveries that one session may leave unsettled; no more are made until it settles some. Default 65,536.
     pub max_unsettled_per_session: usize,
     /// Destinations of one composite. Default 100.
@@ -212,6 +214,7 @@ impl Default for Limits {
             max_producers_per_session: 10_000,
             max_subscriptions_per_session: 10_000,
             max_temporary_per_session: 10_000,
+            max_waiting_events: 4_096,
             max_unsettled_per_session: 65_536,
             max_composite: 100,
             max_transactions_per_session: 1_000,

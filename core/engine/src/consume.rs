@@ -6,6 +6,7 @@
 
 use crate::browse::Browse;
 use crate::engine::Engine;
+use crate::events::Change;
 use crate::publish::{check_composite, limit, missing};
 use crate::queue::{Queue, Traits};
 use crate::routing::{BindTarget, Binding, NoLocal, exchange_and_key};
@@ -248,7 +249,7 @@ impl Engine {
                     let (name, key) = exchange_and_key(&source.name);
                     (host.exchanges.get(name).copied(), key)
                 }
-                _ => (Some(host.topics), &*source.name),
+                _ => (Some(host.exchange_of_topic(&source.name)), &*source.name),
             };
             if let Some(exchange) = exchange {
                 bindings.push((exchange, key));
@@ -279,7 +280,8 @@ impl Engine {
     ) -> Result<(), Refusal> {
         sources.queues.sort_unstable();
         sources.queues.dedup();
-        let id = subscription.id;
+        let (id, priority) = (subscription.id, subscription.priority);
+        let wanted = subscription.wanted.clone();
         let follow = sources
             .queues
             .iter()
@@ -294,6 +296,7 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(key) {
             session.subscriptions.insert(id, consumer);
         }
+        self.tell_consumer(key, id, priority, &wanted, Change::Added);
         if browse || follow {
             for queue in sources.queues {
                 if let Some(found) = self.queues.get_mut(queue) {
@@ -367,6 +370,8 @@ impl Engine {
         for seat in std::mem::take(&mut subscription.seats) {
             self.stand_up(consumer, seat.queue, seat.view);
         }
+        let (session, id, priority) = (subscription.session, subscription.id, subscription.priority);
+        self.tell_consumer(session, id, priority, &subscription.wanted, Change::Removed);
         if let Some(queue) = subscription.own_queue {
             self.remove_queue(queue);
         }

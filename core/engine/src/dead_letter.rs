@@ -120,7 +120,7 @@ impl Engine {
         }
         let destination = Destination { kind: DestinationKind::Queue, name: name.into() };
         let traits = Traits { durable: true, ..Traits::default() };
-        self.make_queue_beyond_limits(host, destination, traits)
+        self.make_queue_beyond_limits(host, destination, traits, None)
     }
 
     fn move_dead(

@@ -4,6 +4,7 @@
 use crate::commit::{CommitId, Commits, Pending};
 use crate::config::Config;
 use crate::delayed::Delayed;
+use crate::events::Change;
 use crate::flow::{Flow, Parked};
 use crate::input::{Admin, Client, Input};
 use crate::output::{CommitNeed, Outputs, ReadId};
@@ -82,6 +83,10 @@ pub struct Engine {
     pub(crate) number_reserved: u64,
     pub(crate) next_sweep_ms: u64,
     pub(crate) counters: Stats,
+    /// How many events there were: their ids.
+    pub(crate) events_told: u64,
+    /// When this engine began, in milliseconds since 1970: what was before knows other sessions.
+    pub(crate) started_unix_ms: i64,
     /// Whether any lane may hold something that expires: only then there are sweeps.
     pub(crate) expiring: bool,
     /// Where the search for memory to give back goes on.
@@ -130,6 +135,8 @@ impl Engine {
             number_reserved: 1,
             next_sweep_ms: now.monotonic_ms.saturating_add(sweep),
             counters: Stats::default(),
+            events_told: 0,
+            started_unix_ms: now.unix_ms,
             expiring: false,
             evict_at: 0,
             scratch: Vec::new(),
@@ -251,6 +258,7 @@ impl Engine {
             Some(host) => {
                 let key = self.sessions.insert(Session::new(session, client, *host));
                 self.by_session.insert(session, key);
+                self.tell_connection(key, Change::Added);
                 return;
             }
         };
@@ -267,6 +275,7 @@ impl Engine {
         for consumer in subscriptions.into_values() {
             self.end_subscription(consumer, crashed, false);
         }
+        self.end_producers(key);
         let Some(found) = self.sessions.get_mut(key) else { return };
         let host = found.virtual_host;
         let queues = std::mem::take(&mut found.owned_queues);
@@ -277,7 +286,15 @@ impl Engine {
         for topic in topics {
             self.remove_temporary_topic(host, key, &topic);
         }
+        self.tell_connection(key, Change::Removed);
         self.sessions.remove(key);
+    }
+
+    fn end_producers(&mut self, key: Key<Session>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        for (id, targets) in std::mem::take(&mut session.producers) {
+            self.tell_producer(key, id, &targets.destinations, Change::Removed);
+        }
     }
 
     fn requests(&mut self, key: Key<Session>, requests: &mut Vec<Request>, out: &mut Outputs) {
@@ -361,8 +378,9 @@ impl Engine {
             }
             Verb::Attach(attach) => self.attach(key, id, *attach)?,
             Verb::Detach => {
-                if let Some(session) = self.sessions.get_mut(key) {
-                    session.producers.remove(&id);
+                let gone = self.sessions.get_mut(key).and_then(|session| session.producers.remove(&id));
+                if let Some(targets) = gone {
+                    self.tell_producer(key, id, &targets.destinations, Change::Removed);
                 }
             }
             Verb::Declare(declare) => return self.declare(key, *declare),

@@ -28,6 +28,7 @@
 //!   commit           batches, and what waits for them
 //!   reads            what was asked of the store, and why
 //!   admin, query     making, removing, asking
+//!   events           what happens, told to whoever subscribes to it
 //!   keys, definition what is kept in the store beside messages
 //!   recovery         from what the store has kept to an engine
 //!   slab             places by key
@@ -42,6 +43,7 @@ mod dead_letter;
 mod definition;
 mod delayed;
 mod engine;
+mod events;
 mod expiry;
 mod flow;
 mod input;

@@ -4,6 +4,7 @@
 use crate::commit::CommitId;
 use crate::config::WhenFull;
 use crate::engine::{Engine, State};
+use crate::events::{Change, check_reserved};
 use crate::flow::{Coming, Obstacle, Parked};
 use crate::output::Outputs;
 use crate::queue::{Origin, Queue, Traits};
@@ -28,13 +29,19 @@ impl Engine {
         check_composite(&attach.destinations, limits.max_composite)?;
         for destination in &attach.destinations {
             check_literal(destination)?;
+            check_reserved(destination)?;
         }
         let max = limits.max_producers_per_session;
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         if session.producers.len() >= max && !session.producers.contains_key(&id) {
             return Err(limit("producers", "limits.max_producers_per_session", max));
         }
-        session.producers.insert(id, Targets::new(attach.destinations));
+        let targets = Targets::new(attach.destinations);
+        let destinations = targets.destinations.clone();
+        if let Some(before) = session.producers.insert(id, targets) {
+            self.tell_producer(key, id, &before.destinations, Change::Removed);
+        }
+        self.tell_producer(key, id, &destinations, Change::Added);
         Ok(())
     }
 
@@ -246,6 +253,7 @@ impl Engine {
             return Ok(*queue);
         }
         let destination = Destination { kind: DestinationKind::Queue, name: name.into() };
+        check_reserved(&destination)?;
         if name.is_empty() || !self.config.policy(&found.name, DestinationKind::Queue, name).auto_create {
             return Err(missing(&destination));
         }

@@ -4,6 +4,7 @@
 //! A consumer has a *seat* at each queue that it takes messages from. Knows nothing of how a queue chooses.
 
 use crate::browse::Browse;
+use crate::events::Wanted;
 use crate::queue::Queue;
 use crate::queue::entry::Entry;
 use crate::session::Session;
@@ -79,6 +80,8 @@ pub(crate) struct Subscription {
     /// It joins queues made later.
     pub by_pattern: bool,
     pub browse: Option<Box<Browse>>,
+    /// What it has asked for, to be told when it ends.
+    pub wanted: Arc<Wanted>,
 }
 
 impl Subscription {
@@ -102,6 +105,7 @@ impl Subscription {
             auto_delete: wanted.auto_delete,
             by_pattern: false,
             browse: None,
+            wanted: Arc::new(Wanted::of(wanted)),
         }
     }
 

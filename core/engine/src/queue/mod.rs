@@ -528,20 +528,47 @@ impl Queue {
         memory: &mut Memory,
     ) -> u64 {
         let mut dropped = 0;
-        while self.is_full(bytes) {
-            // The lowest priority first, and there the oldest that is in memory.
-            let found = (0..self.lanes.len()).rev().find_map(|at| match self.peek(PLAIN, at, memory) {
-                Peek::Entry { seq, released } => Some((at, released.then_some(seq))),
-                _ => None,
-            });
-            let Some((at, released)) = found else { break };
-            let Some(entry) = self.take(PLAIN, at, released, memory) else { break };
-            self.budget.discharge(memory, cost(entry.size));
-            let priority = self.lanes[at].priority;
-            self.forget(own, priority, &entry, pending);
+        while self.is_full(bytes) && self.drop_first(own, pending, memory) {
             dropped += 1;
         }
         dropped
+    }
+
+    /// Removes the oldest waiting message of the lowest priority that is in memory.
+    fn drop_first(&mut self, own: Key<Queue>, pending: &mut Pending, memory: &mut Memory) -> bool {
+        let found = (0..self.lanes.len()).rev().find_map(|at| match self.peek(PLAIN, at, memory) {
+            Peek::Entry { seq, released } => Some((at, released.then_some(seq))),
+            _ => None,
+        });
+        let Some((at, released)) = found else { return false };
+        let Some(entry) = self.take(PLAIN, at, released, memory) else { return false };
+        self.budget.discharge(memory, cost(entry.size));
+        let priority = self.lanes[at].priority;
+        self.forget(own, priority, &entry, pending);
+        true
+    }
+
+    /// Makes room for an event, which waits neither in line nor in the store: in a subscription's queue the oldest go,
+    /// in one that holds other messages too the event itself does. Answers how many were dropped, and whether there is
+    /// room.
+    pub fn make_room_for_event(
+        &mut self,
+        own: Key<Queue>,
+        event: &Message,
+        max: u64,
+        pending: &mut Pending,
+        memory: &mut Memory,
+    ) -> (u64, bool) {
+        let mut dropped = 0;
+        let bytes = event.size_bytes() as u64;
+        while self.waiting() >= max || self.is_full(bytes) || self.would_spill(event, memory) {
+            let holds_others = self.kind != DestinationKind::Topic;
+            if holds_others || !self.drop_first(own, pending, memory) {
+                return (dropped + 1, false);
+            }
+            dropped += 1;
+        }
+        (dropped, true)
     }
 }
 

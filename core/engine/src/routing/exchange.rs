@@ -127,6 +127,11 @@ impl Exchange {
         numbers
     }
 
+    /// Whether nothing is bound to it.
+    pub fn is_empty(&self) -> bool {
+        self.literal.is_empty() && self.open.is_empty()
+    }
+
     /// All bindings.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
         self.literal.values().flatten().chain(self.open.iter().map(|(_, binding)| binding))

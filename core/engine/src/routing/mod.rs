@@ -8,6 +8,7 @@ mod exchange;
 
 pub(crate) use exchange::{BindTarget, Binding, Exchange, NoLocal, Publisher};
 
+use crate::events::{Users, is_reserved};
 use crate::queue::Queue;
 use crate::session::Session;
 use crate::slab::{Key, Slab};
@@ -29,6 +30,10 @@ pub(crate) struct VirtualHost {
     pub temporary_queues: BTreeMap<Box<str>, Key<Queue>>,
     /// Where topics are keys.
     pub topics: Key<Exchange>,
+    /// Where the broker's own topics are keys: those whose names begin with `$`.
+    pub events: Key<Exchange>,
+    /// Who uses what, of everything that anybody uses.
+    pub users: BTreeMap<Destination, Users>,
     /// Where temporary topics are keys.
     pub temporary_topics: Key<Exchange>,
     /// Whose the temporary topics are.
@@ -38,6 +43,13 @@ pub(crate) struct VirtualHost {
     pub durable: BTreeMap<SubscriptionName, Key<Queue>>,
     /// Subscriptions to queues by pattern: they join queues made later.
     pub queue_patterns: Vec<(Pattern, Key<Subscription>)>,
+}
+
+impl VirtualHost {
+    /// The exchange in which this topic, or pattern of topics, is a key.
+    pub fn exchange_of_topic(&self, name: &str) -> Key<Exchange> {
+        if is_reserved(name) { self.events } else { self.topics }
+    }
 }
 
 /// Where the messages of one producer go.
@@ -83,8 +95,11 @@ impl Routing {
         }
         let topics = self.exchanges.insert(Exchange::new(0, "", ExchangeKind::Topic, false));
         let temporary_topics = self.exchanges.insert(Exchange::new(0, "", ExchangeKind::Direct, false));
+        let events = self.exchanges.insert(Exchange::new(0, "", ExchangeKind::Topic, false));
         let host = self.hosts.insert(VirtualHost {
             name: name.into(),
+            events,
+            users: BTreeMap::new(),
             queues: BTreeMap::new(),
             temporary_queues: BTreeMap::new(),
             topics,

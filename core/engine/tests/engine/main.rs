@@ -2,6 +2,7 @@
 //! The engine as its server sees it: verbs and commits in; answers, deliveries and batches out.
 
 mod broker;
+mod events;
 mod flow;
 mod model;
 mod paging;

@@ -120,6 +120,7 @@ pub fn limits(reader: &Reader<'_>) -> Limits {
         max_producers_per_session: count("max_producers_per_session"),
         max_subscriptions_per_session: count("max_subscriptions_per_session"),
         max_temporary_per_session: count("max_temporary_per_session"),
+        max_waiting_events: long_count("max_waiting_events"),
         max_unsettled_per_session: count("max_unsettled_per_session"),
         max_composite: count("max_composite"),
         max_transactions_per_session: count("max_transactions_per_session"),
