@@ -34,6 +34,9 @@ fn structures_within_structures_go_down_to_the_limit_and_no_further() {
         let decode = |depth| Decoder::new(options).decode(&frame(nested(depth), options));
         assert!(decode(5).is_ok());
         assert!(matches!(decode(6), Err(Error::TooDeep { limit: 5, .. })));
+        // The stack of a thread is enough for the limit that holds unless another is set.
+        let read = Decoder::new(self::options(tight)).decode(&frame(nested(40), options));
+        assert!(matches!(read, Err(Error::TooDeep { limit: 32, .. })), "{read:?}");
     }
 }
 

@@ -255,8 +255,6 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
-
     #[test]
     fn commands_are_read_as_they_were_written(
         options in options(true),
