@@ -68,7 +68,8 @@ pub fn write_entry<B: HeadBuffer>(buffer: &mut B, name: &str, value: &Value<'_>)
     true
 }
 
-fn write_value<B: HeadBuffer>(buffer: &mut B, value: &Value<'_>) {
+/// Writes a value, with its code in front. Text and bytes are at most `i32::MAX` bytes.
+pub fn write_value<B: HeadBuffer>(buffer: &mut B, value: &Value<'_>) {
     match value {
         Value::Null => buffer.put(&[0]),
         Value::Bool(value) => buffer.put(&[1, u8::from(*value)]),
@@ -194,6 +195,13 @@ pub fn check(map: &[u8]) -> Result<(), MapError> {
     let mut cursor = Cursor { rest: map };
     cursor.skip_map(MAX_DEPTH)?;
     if cursor.rest.is_empty() { Ok(()) } else { Err(MapError) }
+}
+
+/// The value at the front of `values`, and what follows it. `None`: there is none, or it is damaged.
+pub fn split_value(values: &[u8]) -> Option<(Value<'_>, &[u8])> {
+    let mut cursor = Cursor { rest: values };
+    let value = cursor.value(MAX_DEPTH).ok()?;
+    Some((value, cursor.rest))
 }
 
 /// The value under `name`; `None` when there is none or the map is damaged before it.
