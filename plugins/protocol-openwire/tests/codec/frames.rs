@@ -65,7 +65,7 @@ fn options(line: &str) -> Options {
     }
 }
 
-fn bytes(hex: &str) -> Bytes {
+pub fn bytes(hex: &str) -> Bytes {
     let digit = |digit: u8| char::from(digit).to_digit(16).unwrap() as u8;
     hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }

@@ -4,6 +4,7 @@
 mod corpus;
 mod counting;
 mod damage;
+mod dialogue;
 mod frames;
 mod framing;
 mod golden;
