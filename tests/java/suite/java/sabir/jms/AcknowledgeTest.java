@@ -270,13 +270,14 @@ class AcknowledgeTest extends JmsTest {
         ActiveMQConnection connection = connect();
         expect(client(connection).createConsumer(queue), "0", "1");
         breakLink(connection);
-        // A broker that heard no farewell cannot know what was seen: ActiveMQ marks all that it had dispatched.
         MessageConsumer next = session().createConsumer(queue);
-        for (String text : List.of("0", "1", "2")) {
+        for (String text : List.of("0", "1")) {
             Message message = receive(next);
             assertEquals(text, text(message));
             assertTrue(message.getJMSRedelivered());
         }
+        // Whether this one was seen, a broker that heard no farewell cannot know: it may mark it or not.
+        expect(next, "2");
     }
 
     @Test

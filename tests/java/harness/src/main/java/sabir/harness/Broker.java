@@ -5,6 +5,7 @@ import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -34,6 +35,11 @@ public final class Broker implements AutoCloseable {
      */
     private static final long SWEEP_MS = Peer.isActiveMq() ? 1_000 : 30_000;
 
+    /** What the users of a secured broker may do. */
+    private static final String RIGHTS = """
+            [{ destination = "queue://sales.#", allow = ["read", "write", "admin"], users = ["ann"] },
+             { destination = "queue://public.#", allow = ["read", "write", "admin"], users = ["ann", "bob"] }]""";
+
     private static final Set<Process> RUNNING = ConcurrentHashMap.newKeySet();
     private static Broker shared;
 
@@ -43,6 +49,7 @@ public final class Broker implements AutoCloseable {
 
     private final Path data;
     private final long sweepMs;
+    private final boolean secured;
     private Process process;
     private int port;
     private String uri;
@@ -50,12 +57,14 @@ public final class Broker implements AutoCloseable {
     private Broker(String uri) {
         this.data = null;
         this.sweepMs = SWEEP_MS;
+        this.secured = false;
         this.uri = uri;
     }
 
-    private Broker(Path data, long sweepMs) {
+    private Broker(Path data, long sweepMs, boolean secured) {
         this.data = data;
         this.sweepMs = sweepMs;
+        this.secured = secured;
     }
 
     /** The one that all tests share who do not harm it: that of SABIR_TEST_OPENWIRE_URI, or else a process. */
@@ -74,9 +83,22 @@ public final class Broker implements AutoCloseable {
 
     /** A process of the test's own that looks for expired messages every `sweepMs`. */
     public static Broker start(long sweepMs) {
+        return start(sweepMs, false);
+    }
+
+    /**
+     * A process of the test's own where clients must log in: ann ("ann's secret") may do all with queues below sales and
+     * public, bob ("bob's secret") with those below public alone.
+     */
+    public static Broker secured() {
+        return start(SWEEP_MS, true);
+    }
+
+    private static Broker start(long sweepMs, boolean secured) {
         try {
             Path scratch = Path.of(System.getProperty("sabir.test.scratch", "target/brokers"));
-            Broker broker = new Broker(Files.createTempDirectory(Files.createDirectories(scratch), "data"), sweepMs);
+            Broker broker = new Broker(Files.createTempDirectory(Files.createDirectories(scratch), "data"), sweepMs,
+                    secured);
             broker.launch();
             return broker;
         } catch (IOException error) {
@@ -130,6 +152,11 @@ public final class Broker implements AutoCloseable {
             List<String> command = Peer.isActiveMq() ? activeMq(listen) : sabir(listen);
             ProcessBuilder builder = new ProcessBuilder(command);
             builder.environment().put("SABIR_LIMITS__SWEEP_INTERVAL_MS", Long.toString(sweepMs));
+            if (secured && !Peer.isActiveMq()) {
+                builder.environment().put("SABIR_AUTHORIZATION", RIGHTS);
+                addUser("ann", "ann's secret");
+                addUser("bob", "bob's secret");
+            }
             builder.redirectError(ProcessBuilder.Redirect.appendTo(new File(data + ".log")));
             process = builder.start();
             RUNNING.add(process);
@@ -140,13 +167,33 @@ public final class Broker implements AutoCloseable {
         }
     }
 
-    private List<String> sabir(String listen) {
+    private static String program() {
         String program = setting("SABIR_TEST_BROKER");
         if (program == null) {
             throw new IllegalStateException(
                     "SABIR_TEST_BROKER is not set: it names the broker's program; or take -Dpeer=activemq");
         }
-        List<String> command = new ArrayList<>(List.of(program, "run", "--data", data.toString(), "--listen", listen));
+        return program;
+    }
+
+    /** Writes a user into the users' file, which is among the data. */
+    private void addUser(String name, String password) throws IOException {
+        Process adding = new ProcessBuilder(program(), "user", "add", name, "--password-stdin", "--data", data.toString())
+                .redirectErrorStream(true).redirectOutput(new File(data + ".log")).start();
+        try (OutputStream in = adding.getOutputStream()) {
+            in.write((password + "\n").getBytes(StandardCharsets.UTF_8));
+        }
+        try {
+            if (!adding.waitFor(PATIENCE_MS, TimeUnit.MILLISECONDS) || adding.exitValue() != 0) {
+                throw new IOException("the user " + name + " cannot be added: see " + data + ".log");
+            }
+        } catch (InterruptedException error) {
+            throw new IOException(error);
+        }
+    }
+
+    private List<String> sabir(String listen) {
+        List<String> command = new ArrayList<>(List.of(program(), "run", "--data", data.toString(), "--listen", listen));
         String plugins = setting("SABIR_TEST_PLUGIN_DIR");
         if (plugins != null) {
             command.addAll(List.of("--plugins", plugins));
@@ -158,8 +205,12 @@ public final class Broker implements AutoCloseable {
         String[] parts = System.getProperty("sabir.test.peer.classpath").split(":", 2);
         String classpath = parts[0] + ":" + Files.readString(Path.of(parts[1])).strip();
         String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
-        return List.of(java, "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath,
-                "sabir.peer.ActiveMqPeer", data.toString(), listen, Long.toString(sweepMs));
+        List<String> command = new ArrayList<>(List.of(java, "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+                "-cp", classpath, "sabir.peer.ActiveMqPeer", data.toString(), listen, Long.toString(sweepMs)));
+        if (secured) {
+            command.add("secured");
+        }
+        return command;
     }
 
     /** Reads what the process says until it is ready, and goes on reading so that it never waits for us. */

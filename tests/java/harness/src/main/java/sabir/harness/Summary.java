@@ -37,7 +37,8 @@ public final class Summary implements TestExecutionListener {
 
     @Override
     public synchronized void executionFinished(TestIdentifier identifier, TestExecutionResult result) {
-        boolean failed = result.getStatus() != TestExecutionResult.Status.SUCCESSFUL;
+        boolean failed = result.getStatus() == TestExecutionResult.Status.FAILED;
+        skipped += result.getStatus() == TestExecutionResult.Status.ABORTED ? 1 : 0;
         if (identifier.isTest() || failed) {
             Count count = classes.computeIfAbsent(classOf(identifier), name -> new Count());
             count.tests += identifier.isTest() ? 1 : 0;

@@ -4,11 +4,21 @@ package sabir.peer;
 import java.io.File;
 import java.net.URI;
 import java.util.List;
+import org.apache.activemq.broker.BrokerPlugin;
 import org.apache.activemq.broker.BrokerService;
 import org.apache.activemq.broker.TransportConnector;
 import org.apache.activemq.broker.region.policy.PolicyEntry;
 import org.apache.activemq.broker.region.policy.PolicyMap;
+import org.apache.activemq.command.ActiveMQDestination;
 import org.apache.activemq.command.ActiveMQQueue;
+import org.apache.activemq.command.ActiveMQTopic;
+import org.apache.activemq.filter.DestinationMapEntry;
+import org.apache.activemq.security.AuthenticationUser;
+import org.apache.activemq.security.AuthorizationEntry;
+import org.apache.activemq.security.AuthorizationPlugin;
+import org.apache.activemq.security.DefaultAuthorizationMap;
+import org.apache.activemq.security.SimpleAuthenticationPlugin;
+import org.apache.activemq.security.TempDestinationAuthorizationEntry;
 import org.apache.activemq.store.kahadb.KahaDBPersistenceAdapter;
 
 /**
@@ -16,7 +26,7 @@ import org.apache.activemq.store.kahadb.KahaDBPersistenceAdapter;
  * ready, and ends when its standard input does, so that it never outlives the tests.
  *
  * <p>Arguments: the folder of its records, the address to listen on, how often expired messages are looked for in
- * milliseconds. All settings that are not named here are ActiveMQ's own.
+ * milliseconds, and, if clients must log in, the word secured. All settings that are not named here are ActiveMQ's own.
  */
 public final class ActiveMqPeer {
     private ActiveMqPeer() {}
@@ -33,6 +43,10 @@ public final class ActiveMqPeer {
         store.setJournalMaxFileLength(8 * 1024 * 1024);
         broker.setPersistenceAdapter(store);
         broker.setDestinationPolicy(policies(Long.parseLong(arguments[2])));
+        if (arguments.length > 3) {
+            broker.setPlugins(new BrokerPlugin[] {authentication(), authorization()});
+            broker.setPopulateJMSXUserID(true);
+        }
         broker.getSystemUsage().getMemoryUsage().setLimit(512L * 1024 * 1024);
         broker.getSystemUsage().getStoreUsage().setLimit(2L * 1024 * 1024 * 1024);
         broker.getSystemUsage().getTempUsage().setLimit(1024L * 1024 * 1024);
@@ -64,5 +78,31 @@ public final class ActiveMqPeer {
         PolicyMap map = new PolicyMap();
         map.setPolicyEntries(List.of(everywhere, topics, prioritized));
         return map;
+    }
+
+    /** Two users, as Broker.secured says. */
+    private static BrokerPlugin authentication() {
+        return new SimpleAuthenticationPlugin(List.of(new AuthenticationUser("ann", "ann's secret", "sales,all"),
+                new AuthenticationUser("bob", "bob's secret", "all")));
+    }
+
+    private static BrokerPlugin authorization() throws Exception {
+        DefaultAuthorizationMap map = new DefaultAuthorizationMap(List.of(entry(new ActiveMQQueue("sales.>"), "sales"),
+                entry(new ActiveMQQueue("public.>"), "all"), entry(new ActiveMQTopic("ActiveMQ.Advisory.>"), "all")));
+        TempDestinationAuthorizationEntry temporary = new TempDestinationAuthorizationEntry();
+        temporary.setRead("all");
+        temporary.setWrite("all");
+        temporary.setAdmin("all");
+        map.setTempDestinationAuthorizationEntry(temporary);
+        return new AuthorizationPlugin(map);
+    }
+
+    private static DestinationMapEntry<?> entry(ActiveMQDestination destination, String group) throws Exception {
+        AuthorizationEntry entry = new AuthorizationEntry();
+        entry.setDestination(destination);
+        entry.setRead(group);
+        entry.setWrite(group);
+        entry.setAdmin(group);
+        return entry;
     }
 }
