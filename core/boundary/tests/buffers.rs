@@ -401,7 +401,14 @@ fn deliveries_are_read_back_with_everything_that_belongs_to_them() {
     assert_eq!(lent.len(), 3);
     let first = lent.get(0).unwrap();
     assert_eq!((first.subscription, first.tag, first.redelivery_count), (4, 11, 2));
-    assert!(first.redelivered && first.group_first && !first.end_of_browse && !first.cancelled && !first.more && !first.continued);
+    assert!(
+        first.redelivered
+            && first.group_first
+            && !first.end_of_browse
+            && !first.cancelled
+            && !first.more
+            && !first.continued
+    );
     assert_eq!((first.body, first.label, first.body_total), (&b"body"[..], &b"label"[..], 4));
     assert_eq!(first.head.text(Field::Destination), Some("queue://Q"));
     let second = lent.get(1).unwrap();

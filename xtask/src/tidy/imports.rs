@@ -18,9 +18,23 @@ struct Room {
 const PURE: &[&str] =
     &["bytes", "thiserror", "memchr", "itoa", "slab", "smallvec", "hashbrown", "indexmap", "foldhash"];
 
+/// The same, and inflating, which bodies of messages may need.
+const PURE_AND_INFLATING: &[&str] = &[
+    "bytes",
+    "thiserror",
+    "memchr",
+    "itoa",
+    "slab",
+    "smallvec",
+    "hashbrown",
+    "indexmap",
+    "foldhash",
+    "flate2",
+];
+
 const ROOMS: &[Room] = &[
     Room { name: "sabir-abi", own: &[], foreign: Some(&[]) },
-    Room { name: "sabir-model", own: &[], foreign: Some(PURE) },
+    Room { name: "sabir-model", own: &[], foreign: Some(PURE_AND_INFLATING) },
     Room { name: "sabir-engine", own: &["sabir-model"], foreign: Some(PURE) },
     Room { name: "sabir-boundary", own: &["sabir-abi", "sabir-model"], foreign: Some(PURE) },
     Room { name: "sabir-sdk", own: &["sabir-abi", "sabir-model", "sabir-boundary"], foreign: None },

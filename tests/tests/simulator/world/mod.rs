@@ -211,7 +211,7 @@ impl World {
         config.limits.page_bytes = 2_000;
         config.limits.transaction_spill_bytes = 1_500;
         // In half of the worlds publishes wait for the store, too.
-        if self.seed % 2 == 0 {
+        if self.seed.is_multiple_of(2) {
             config.limits.uncommitted_bytes = 15_000;
         }
         config
