@@ -132,7 +132,9 @@ class BrowserTest extends JmsTest {
         MessageProducer producer = session.createProducer(queue);
         producer.send(session.createTextMessage("stays"));
         producer.setTimeToLive(1);
-        producer.send(session.createTextMessage("expired"));
+        Message expired = session.createTextMessage("expired");
+        producer.send(expired);
+        outlive(expired);
         assertEquals(List.of("stays"), browse(session.createBrowser(queue)));
     }
 }

@@ -30,7 +30,9 @@ class ExpiryTest extends JmsTest {
         Queue queue = session.createQueue(name);
         MessageProducer producer = session.createProducer(queue);
         producer.setTimeToLive(1);
-        producer.send(session.createTextMessage("expired"));
+        Message expired = session.createTextMessage("expired");
+        producer.send(expired);
+        outlive(expired);
         producer.setTimeToLive(0);
         producer.send(session.createTextMessage("lasting"));
         producer.setTimeToLive(3_600_000);
@@ -62,7 +64,9 @@ class ExpiryTest extends JmsTest {
         Session session = session();
         MessageProducer producer = session.createProducer(session.createTopic(name));
         producer.setTimeToLive(1);
-        producer.send(session.createTextMessage("expired"));
+        Message expired = session.createTextMessage("expired");
+        producer.send(expired);
+        outlive(expired);
         producer.setTimeToLive(0);
         producer.send(session.createTextMessage("lasting"));
         owner = connectAs(name);

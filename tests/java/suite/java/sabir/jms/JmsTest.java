@@ -200,6 +200,16 @@ abstract class JmsTest {
         return item;
     }
 
+    /** Waits until the time of a message that was sent is over. */
+    static void outlive(Message sent) throws JMSException {
+        long expiration = sent.getJMSExpiration();
+        try {
+            eventually("its time is over", () -> System.currentTimeMillis() > expiration + 1);
+        } catch (InterruptedException error) {
+            throw new IllegalStateException(error);
+        }
+    }
+
     /** Waits until something holds that nobody tells us about. */
     static void eventually(String what, BooleanSupplier holds) throws InterruptedException {
         long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(PATIENCE_MS);

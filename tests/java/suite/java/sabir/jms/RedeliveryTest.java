@@ -36,12 +36,13 @@ class RedeliveryTest extends JmsTest {
         deadLetters = sender.createConsumer(sender.createQueue(DEAD_LETTERS), "test = '" + name + "'");
     }
 
-    private void sendMarked(String text, int deliveryMode, long timeToLive) throws JMSException {
+    private Message sendMarked(String text, int deliveryMode, long timeToLive) throws JMSException {
         MessageProducer producer = sender.createProducer(queue);
         Message message = sender.createTextMessage(text);
         message.setStringProperty("test", name);
         message.setStringProperty("kept", "as it was");
         producer.send(message, deliveryMode, 4, timeToLive);
+        return message;
     }
 
     private void sendMarked(String text) throws JMSException {
@@ -190,7 +191,7 @@ class RedeliveryTest extends JmsTest {
 
     @Test
     void aPersistentMessageThatExpiresIsADeadLetter() throws JMSException {
-        sendMarked("expired", DeliveryMode.PERSISTENT, 1);
+        outlive(sendMarked("expired", DeliveryMode.PERSISTENT, 1));
         assertEquals(List.of(), drain(queue));
         ActiveMQMessage dead = (ActiveMQMessage) receive(deadLetters);
         assertEquals("expired", text(dead));
@@ -200,7 +201,7 @@ class RedeliveryTest extends JmsTest {
 
     @Test
     void aMessageThatIsNotPersistentIsNoDeadLetter() throws JMSException {
-        sendMarked("expired", DeliveryMode.NON_PERSISTENT, 1);
+        outlive(sendMarked("expired", DeliveryMode.NON_PERSISTENT, 1));
         assertEquals(List.of(), drain(queue));
         sendMarked("poison", DeliveryMode.NON_PERSISTENT, 0);
         Session session = transacted(connectWithPolicy(0, 1));
