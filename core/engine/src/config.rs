@@ -106,6 +106,11 @@ pub struct Policy {
     pub dead_letter_expired: bool,
     /// Messages that are not persistent become dead letters too. Default false.
     pub dead_letter_non_persistent: bool,
+    /// Message groups of one queue that have a consumer each; of more, several have one together. Default 4,096.
+    pub max_groups: usize,
+    /// Message groups are spread anew when a consumer comes, each once nothing of it is in flight. Default false: they
+    /// stay where they are.
+    pub group_rebalance: bool,
     /// Accepting a message does not remove it: every consumer sees all messages. Default false.
     pub non_destructive: bool,
 }
@@ -127,6 +132,8 @@ impl Default for Policy {
             dead_letter: DeadLetter::Shared("ActiveMQ.DLQ".to_owned()),
             dead_letter_expired: true,
             dead_letter_non_persistent: false,
+            max_groups: 4_096,
+            group_rebalance: false,
             non_destructive: false,
         }
     }

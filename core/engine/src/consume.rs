@@ -332,6 +332,12 @@ impl Engine {
             queue.exclusive.push(consumer);
         }
         subscription.sit(at, view);
+        if queue.policy.group_rebalance {
+            let consumers = queue.consumers.len();
+            if let Some(groups) = &mut queue.groups {
+                groups.spread(consumers);
+            }
+        }
     }
 
     /// Ends a subscription at the wish of its session.

@@ -106,6 +106,9 @@ impl Engine {
         self.counters.dead_lettered += 1;
         self.move_dead(key, target, priority, entry, cause);
         self.schedule(target);
+        if self.queues.get(key).is_some_and(Queue::must_look_again) {
+            self.schedule(key);
+        }
         self.collect_queue(key);
     }
 

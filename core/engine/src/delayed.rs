@@ -517,6 +517,9 @@ impl Engine {
         }
         self.pending.want(CommitNeed::Lazy);
         queue.finish_now(priority, &entry, &mut self.pending, &mut self.memory);
+        if queue.must_look_again() {
+            self.schedule(key);
+        }
     }
 
     /// Looks at the near future, and brings in what is due.

@@ -73,6 +73,8 @@ impl Engine {
         expired.extend(released.iter().filter_map(|seq| queue.lanes[at].released.remove(seq)));
         let priority = queue.lanes[at].priority;
         for mut entry in expired {
+            // No consumer has been given it.
+            entry.group = 0;
             if let Some(queue) = self.queues.get_mut(key) {
                 queue.depart(key, at, &mut entry, &mut self.pending, &mut self.memory);
             }
@@ -157,6 +159,7 @@ impl Engine {
                     redelivered: false,
                     counted: attempts.is_some(),
                     together: false,
+                    group: 0,
                 });
             }
         }

@@ -156,6 +156,10 @@ impl Engine {
                 queue.in_flight
             );
         }
+        let held = queue.groups.as_ref().map_or(0, |groups| groups.waiting());
+        if held > 0 {
+            return format!("{held} messages wait for the consumers of their groups, which have no credit");
+        }
         if queue.lanes.iter().any(|lane| lane.committed < lane.next_seq && !lane.ready.is_empty()) {
             return "the first waiting messages are not committed by the store yet".to_owned();
         }

@@ -43,6 +43,14 @@ impl<T> Ord for Key<T> {
     }
 }
 
+#[cfg(test)]
+impl<T> Key<T> {
+    /// A key of its own, for what only compares keys.
+    pub fn of_place(index: u32) -> Self {
+        Key { index, generation: 0, of: PhantomData }
+    }
+}
+
 impl<T> fmt::Debug for Key<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.index, self.generation)

@@ -127,6 +127,11 @@ impl Subscription {
         self.unsettled.push_back(unsettled);
     }
 
+    pub fn seat(&self, queue: Key<Queue>) -> Option<&Seat> {
+        let at = self.seats.binary_search_by_key(&queue, |seat| seat.queue).ok()?;
+        self.seats.get(at)
+    }
+
     pub fn seat_mut(&mut self, queue: Key<Queue>) -> Option<&mut Seat> {
         let at = self.seats.binary_search_by_key(&queue, |seat| seat.queue).ok()?;
         self.seats.get_mut(at)

@@ -398,6 +398,8 @@ impl Engine {
         queue.finish_now(priority, &entry, &mut self.pending, &mut self.memory);
         if queue.messages == 0 {
             self.collect_queue(key);
+        } else if queue.must_look_again() {
+            self.schedule(key);
         }
     }
 

@@ -13,28 +13,28 @@ use crate::output::Outputs;
 use crate::reads::Purpose;
 use crate::slab::{Key, Slab};
 use crate::subscription::{Subscription, Unsettled};
-use sabir_model::Delivery;
 use sabir_model::delivery::DeliveryKind;
+use sabir_model::{Delivery, Now};
 
 /// What goes to whom.
 #[derive(Clone, Copy)]
-struct Choice {
-    view: usize,
-    lane: usize,
-    seq: u64,
-    released: bool,
-    consumer: Key<Subscription>,
+pub(super) struct Choice {
+    pub view: usize,
+    pub lane: usize,
+    pub seq: u64,
+    pub released: bool,
+    pub consumer: Key<Subscription>,
 }
 
 /// Who may be served, and the room that its session has left.
-struct Consumers<'e> {
+pub(super) struct Consumers<'e> {
     subscriptions: &'e mut Slab<Subscription>,
     sessions: &'e Slab<crate::session::Session>,
     max_unsettled: usize,
 }
 
 impl Consumers<'_> {
-    fn ready(&self, consumer: Key<Subscription>) -> bool {
+    pub fn ready(&self, consumer: Key<Subscription>) -> bool {
         self.subscriptions.get(consumer).is_some_and(|subscription| {
             subscription.has_credit()
                 && self
@@ -44,8 +44,33 @@ impl Consumers<'_> {
         })
     }
 
+    /// The view through which this consumer sees the queue.
+    pub fn view_of(&self, consumer: Key<Subscription>, own: Key<Queue>) -> Option<u32> {
+        self.subscriptions.get(consumer)?.seat(own).map(|seat| seat.view)
+    }
+
+    /// The consumer has no credit, and stands in line no longer.
+    pub fn leave_ring(
+        &mut self,
+        own: Key<Queue>,
+        queue: &mut Queue,
+        view: usize,
+        consumer: Key<Subscription>,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(consumer) else { return };
+        if subscription.seat(own).is_some_and(|seat| seat.in_ring) {
+            subscription.left_ring(own);
+            queue.views[view].leave(consumer);
+        }
+    }
+
     /// The consumer of this view whose turn it is, with its priority. Those without credit leave the ring.
-    fn turn(&mut self, own: Key<Queue>, queue: &mut Queue, view: usize) -> Option<(Key<Subscription>, i8)> {
+    pub fn turn(
+        &mut self,
+        own: Key<Queue>,
+        queue: &mut Queue,
+        view: usize,
+    ) -> Option<(Key<Subscription>, i8)> {
         if let Some(alone) = queue.alone(self.subscriptions) {
             let subscription = self.subscriptions.get_mut(alone)?;
             let view_id = queue.views[view].id;
@@ -79,7 +104,7 @@ impl Consumers<'_> {
 
 impl Queue {
     /// The consumer that is served alone, if any asked for that.
-    fn alone(&self, subscriptions: &Slab<Subscription>) -> Option<Key<Subscription>> {
+    pub(crate) fn alone(&self, subscriptions: &Slab<Subscription>) -> Option<Key<Subscription>> {
         if self.exclusive.is_empty() {
             return None;
         }
@@ -93,7 +118,11 @@ impl Queue {
         own: Key<Queue>,
         consumers: &mut Consumers<'_>,
         memory: &mut Memory,
+        now: Now,
     ) -> Option<Choice> {
+        if self.groups.is_some() && self.exclusive.is_empty() {
+            return self.choose_grouped(own, consumers, memory, now);
+        }
         if self.views.len() == 1 {
             let (consumer, _) = consumers.turn(own, self, PLAIN)?;
             return (0..self.lanes.len()).find_map(|lane| match self.peek(PLAIN, lane, memory) {
@@ -148,22 +177,27 @@ impl Engine {
                 sessions: &self.sessions,
                 max_unsettled: self.config.limits.max_unsettled_per_session,
             };
-            let Some(choice) = queue.choose(own, &mut consumers, &mut self.memory) else {
+            let Some(choice) = queue.choose(own, &mut consumers, &mut self.memory, self.now) else {
                 if !self.refill_queue(own, out) {
                     break;
                 }
                 continue;
             };
             let Choice { view, lane, seq, released, .. } = choice;
-            let Some(mut entry) = queue.take(view, lane, released.then_some(seq), &mut self.memory) else {
-                break;
+            let taken = match queue.groups {
+                None => queue.take(view, lane, released.then_some(seq), &mut self.memory),
+                Some(_) => queue.take_chosen(&choice, &mut self.memory),
             };
+            let Some(mut entry) = taken else { break };
             let dead = entry.expired(self.now);
             let message = if dead { None } else { entry.message.clone() };
             queue.depart(own, lane, &mut entry, &mut self.pending, &mut self.memory);
             match message {
                 Some(message) => self.deliver(own, choice, entry, message, out),
-                None => expired.push((queue.lanes[lane].priority, entry)),
+                None => {
+                    entry.group = 0;
+                    expired.push((queue.lanes[lane].priority, entry));
+                }
             }
         }
         for (priority, entry) in expired {
@@ -186,12 +220,13 @@ impl Engine {
         session.last_tag += 1;
         session.unsettled += 1;
         let tag = session.last_tag;
+        let group_first = entry.group != 0 && queue.claim_group(&choice, entry.group, &message);
         let kind = DeliveryKind::Message {
             message,
             label: entry.label(),
             redelivery_count: entry.attempts,
             redelivered: entry.redelivered,
-            group_first: false,
+            group_first,
             auto_accept: subscription.auto_accept,
         };
         out.deliveries.push((session.id, Delivery { subscription: subscription.id, tag, kind }));
@@ -200,7 +235,7 @@ impl Engine {
         self.counters.delivered += 1;
         if queue.exclusive.is_empty() {
             let stays = subscription.has_credit();
-            queue.views[choice.view].pass_turn(stays);
+            queue.views[choice.view].served(choice.consumer, stays);
             if !stays {
                 subscription.left_ring(own);
             }
@@ -228,6 +263,10 @@ impl Engine {
                 }
                 // Only what can be delivered at once is worth another round.
                 let feed = &queue.views[view].feeds[lane];
+                if queue.groups.is_some() {
+                    found |= feed.ready.len() > before && queue.views[view].turn().is_some();
+                    continue;
+                }
                 found |= before == 0
                     && feed.ready.front().is_some_and(|entry| entry.seq < queue.lanes[lane].committed)
                     && queue.views[view].turn().is_some();

@@ -11,6 +11,7 @@
 //!   view      what the consumers with one selector see
 //!   paging    what is in memory and what is fetched
 //!   dispatch  from the queue to its consumers
+//!   groups    messages that belong together, to one consumer
 //!   brake     producers that are held for a moment
 //! ```
 //!
@@ -19,6 +20,7 @@
 pub(crate) mod brake;
 pub(crate) mod dispatch;
 pub(crate) mod entry;
+pub(crate) mod groups;
 pub(crate) mod lane;
 pub(crate) mod paging;
 pub(crate) mod ranges;
@@ -35,6 +37,7 @@ use crate::slab::Key;
 use crate::subscription::{DurableSubscription, Subscription};
 use bytes::Bytes;
 use entry::{Entry, Place, boxed, cost};
+use groups::{Groups, group_of};
 use lane::Lane;
 use sabir_model::message::Message;
 use sabir_model::selector::Selector;
@@ -140,6 +143,8 @@ pub(crate) struct Queue {
     /// Lanes, by priority, whose released entries are being fetched.
     pub fetching: Vec<u8>,
     pub pace: brake::Pace,
+    /// Once a message of a group was seen.
+    pub groups: Option<Box<Groups>>,
 }
 
 /// Of a new entry: what is known beside its message.
@@ -185,6 +190,7 @@ impl Queue {
             bound: Vec::new(),
             fetching: Vec::new(),
             pace: brake::Pace::default(),
+            groups: None,
         }
     }
 
@@ -281,7 +287,12 @@ impl Queue {
             redelivered: origin.attempts > 0,
             counted: false,
             together: origin.together && !durable,
+            group: if self.can_group() { group_of(message) } else { 0 },
         };
+        if entry.group != 0 {
+            self.begin_groups();
+        }
+        let lane = &mut self.lanes[at];
         if entry.together {
             lane.note_grown(own, pending);
             pending.want(CommitNeed::Now);
@@ -395,6 +406,7 @@ impl Queue {
     pub fn finish_now(&mut self, priority: u8, entry: &Entry, pending: &mut Pending, memory: &mut Memory) {
         self.uncharge_in_flight(entry, memory);
         self.in_flight -= 1;
+        self.group_settled(entry);
         self.messages -= 1;
         self.bytes -= u64::from(entry.size);
         if let Some(at) = self.find_lane(priority) {
@@ -413,6 +425,7 @@ impl Queue {
     ) {
         self.uncharge_in_flight(entry, memory);
         self.in_flight -= 1;
+        self.group_settled(entry);
         self.pace.freed += entry.cost() as u64;
         self.forget(own, priority, entry, pending);
     }
@@ -430,6 +443,7 @@ impl Queue {
     pub fn restore(&mut self, priority: u8, entry: Entry, pending: &mut Pending, memory: &mut Memory) {
         self.uncharge_in_flight(&entry, memory);
         self.in_flight -= 1;
+        self.group_settled(&entry);
         let at = self.lane_exactly(priority);
         let mut entry = entry;
         if entry.attempts > 0 && entry.place == Place::Durable {
@@ -444,8 +458,8 @@ impl Queue {
 
     /// Shows a released entry to the views that want it.
     fn offer(&mut self, at: usize, entry: Entry) {
-        for view in &mut self.views[1..] {
-            if entry.message.is_some() && view.wants(&entry) {
+        for view in &mut self.views {
+            if view.keeps_returned() && (entry.message.is_some() && view.wants(&entry)) {
                 view.feeds[at].returned.insert(entry.seq);
             }
         }
@@ -477,6 +491,7 @@ impl Queue {
                 }
             }
         }
+        view.grouped = self.groups.is_some();
         self.views.push(view);
         id
     }
@@ -487,6 +502,10 @@ impl Queue {
         let view = &mut self.views[at];
         view.members -= 1;
         view.leave(consumer);
+        view.woken.remove(&consumer);
+        if let Some(groups) = &mut self.groups {
+            groups.leave(consumer);
+        }
         if at != PLAIN && view.members == 0 {
             let view = self.views.remove(at);
             let bytes: usize = view.feeds.iter().map(|feed| feed.bytes).sum();

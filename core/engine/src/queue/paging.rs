@@ -5,6 +5,7 @@
 //! between the two. What lies in the gap costs nothing but its runs in `ready`. Nothing here knows who consumes.
 
 use super::entry::{Entry, Place, boxed};
+use super::groups::group_of;
 use super::view::PLAIN;
 use super::{Memory, Queue};
 use crate::reads::Part;
@@ -92,7 +93,10 @@ impl Queue {
             if feed.reading.is_some() {
                 return None;
             }
-            if !feed.ready.is_empty() && feed.bytes >= self.budget.limit / 4 {
+            // What waits for the consumers of its groups is in the way of none behind it, as far as memory reaches.
+            let waits = self.groups.is_some() && feed.next_unseen().is_none();
+            let share = if waits { self.budget.limit / 4 * 3 } else { self.budget.limit / 4 };
+            if !feed.ready.is_empty() && feed.bytes >= share {
                 return None;
             }
             let Some(from) = lane.ready.next_from(feed.next) else {
@@ -212,6 +216,7 @@ impl Queue {
 
     /// A page has come. Puts what the view wants into its feed.
     pub fn page_loaded(&mut self, view: usize, at: usize, merged: Merged, memory: &mut Memory) {
+        let (can_group, mut grouped) = (self.can_group(), false);
         let lane = &mut self.lanes[at];
         let view = &mut self.views[view];
         for (place, record) in merged.records {
@@ -219,7 +224,11 @@ impl Queue {
             if seq < view.feeds[at].next || !lane.ready.contains(seq) {
                 continue;
             }
-            let Some(entry) = revive(lane, place, record) else { continue };
+            let Some(mut entry) = revive(lane, place, record) else { continue };
+            match can_group {
+                true => grouped |= entry.group != 0,
+                false => entry.group = 0,
+            }
             if !view.wants(&entry) {
                 view.feeds[at].next = seq + 1;
                 continue;
@@ -229,6 +238,9 @@ impl Queue {
         }
         let feed = &mut view.feeds[at];
         feed.next = feed.next.max(merged.complete_below);
+        if grouped {
+            self.begin_groups();
+        }
     }
 
     /// Released entries of this lane whose messages must be fetched before they can be delivered.
@@ -257,8 +269,8 @@ impl Queue {
             let Ok(message) = Message::trusted(record.data) else { continue };
             entry.message = Some(message);
             self.budget.charge(memory, entry.cost());
-            for view in &mut self.views[1..] {
-                if view.wants(entry) {
+            for view in &mut self.views {
+                if view.keeps_returned() && view.wants(entry) {
                     view.feeds[at].returned.insert(record.seq);
                 }
             }
@@ -291,6 +303,7 @@ impl Queue {
                 }
             }
             feed.ready.shrink_to_fit();
+            feed.seen_to = feed.seen_to.min(feed.next);
             while lane.recent.front().is_some_and(|entry| entry.seq < lane.committed) {
                 if let Some(entry) = lane.recent.pop_front() {
                     lane.recent_bytes -= entry.cost();
@@ -305,6 +318,7 @@ impl Queue {
 pub(crate) fn revive(lane: &super::lane::Lane, place: Place, record: Record) -> Option<Entry> {
     let size = u32::try_from(record.data.len()).unwrap_or(u32::MAX);
     let message = Message::trusted(record.data).ok()?;
+    let group = group_of(&message);
     let attempts = lane.attempts.get(&record.seq).copied();
     let before = place == Place::Durable && record.seq < lane.redelivered_below;
     Some(Entry {
@@ -317,5 +331,6 @@ pub(crate) fn revive(lane: &super::lane::Lane, place: Place, record: Record) -> 
         redelivered: before || attempts.is_some(),
         counted: attempts.is_some(),
         together: false,
+        group,
     })
 }

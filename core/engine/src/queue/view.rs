@@ -29,8 +29,11 @@ pub(crate) struct Feed {
     pub bytes: usize,
     /// The page that is being read.
     pub reading: Option<ReadId>,
-    /// Released entries that match; kept only by views with a selector.
+    /// Released entries that match; kept only by views with a selector. Where messages have groups: what is to be
+    /// looked at again, by all views.
     pub returned: BTreeSet<u64>,
+    /// Where messages have groups: entries of `ready` below were looked at.
+    pub seen_to: u64,
 }
 
 impl Feed {
@@ -62,6 +65,25 @@ impl Feed {
     /// The index of the first entry at or behind `seq`.
     pub fn index_from(&self, seq: u64) -> usize {
         self.ready.partition_point(|entry| entry.seq < seq)
+    }
+
+    /// The entry with this number, if it is there.
+    pub fn find(&self, seq: u64) -> Option<&Entry> {
+        self.ready.get(self.index_from(seq)).filter(|entry| entry.seq == seq && entry.message.is_some())
+    }
+
+    /// The first entry that was not looked at.
+    pub fn next_unseen(&self) -> Option<u64> {
+        let from = self.index_from(self.seen_to);
+        self.ready.range(from..).find(|entry| entry.message.is_some()).map(|entry| entry.seq)
+    }
+
+    /// An entry was looked at.
+    pub fn saw(&mut self, seq: u64) {
+        if self.next_unseen() == Some(seq) {
+            self.seen_to = seq + 1;
+        }
+        self.returned.remove(&seq);
     }
 
     /// Takes an entry out of the middle.
@@ -101,12 +123,25 @@ pub(crate) struct View {
     /// Consumers, with and without credit.
     pub members: usize,
     rings: Vec<Ring>,
+    /// Messages have groups.
+    pub grouped: bool,
+    /// Consumers that have come back to a ring since it was looked at what waits for them alone.
+    pub woken: BTreeSet<Key<Subscription>>,
 }
 
 impl View {
     pub fn new(id: u32, selector: Option<Arc<Selector>>, text: String, lanes: usize) -> Self {
         let feeds = (0..lanes).map(|_| Feed::default()).collect();
-        View { id, selector, text, feeds, members: 0, rings: Vec::new() }
+        View {
+            id,
+            selector,
+            text,
+            feeds,
+            members: 0,
+            rings: Vec::new(),
+            grouped: false,
+            woken: BTreeSet::new(),
+        }
     }
 
     /// Whether an entry, whose message must be there, is for this view.
@@ -118,6 +153,11 @@ impl View {
         }
     }
 
+    /// Whether it keeps a list of its own of what has come back.
+    pub fn keeps_returned(&self) -> bool {
+        self.selector.is_some() || self.grouped
+    }
+
     /// A consumer has credit: it stands at the end of the ring of its priority.
     pub fn enter(&mut self, consumer: Key<Subscription>, priority: i8) {
         let at = self.rings.partition_point(|ring| ring.priority > priority);
@@ -125,6 +165,28 @@ impl View {
             self.rings.insert(at, Ring { priority, consumers: VecDeque::new() });
         }
         self.rings[at].consumers.push_back(consumer);
+        if self.grouped {
+            self.woken.insert(consumer);
+        }
+    }
+
+    /// Of the highest priority that has any for which there is a measure, the consumer with the least; of several
+    /// the one whose turn comes first.
+    pub fn least(&self, measure: impl Fn(Key<Subscription>) -> Option<usize>) -> Option<Key<Subscription>> {
+        self.rings.iter().find_map(|ring| {
+            let measured =
+                ring.consumers.iter().filter_map(|one| measure(*one).map(|measure| (measure, *one)));
+            measured.min_by_key(|(measure, _)| *measure).map(|(_, one)| one)
+        })
+    }
+
+    /// A consumer was served, whose turn it need not have been; it leaves the ring unless it `stays`.
+    pub fn served(&mut self, consumer: Key<Subscription>, stays: bool) {
+        if self.turn().is_some_and(|(turn, _)| turn == consumer) {
+            self.pass_turn(stays);
+        } else if !stays {
+            self.leave(consumer);
+        }
     }
 
     /// The consumer whose turn it is, with its priority.

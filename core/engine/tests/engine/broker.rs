@@ -24,11 +24,23 @@ pub struct Draft<'t> {
     pub expiration_ms: i64,
     pub deliver_at_ms: i64,
     pub color: Option<&'t str>,
+    pub group: Option<&'t str>,
+    /// It is the last of its group.
+    pub closes_group: bool,
 }
 
 /// A persistent message of normal priority.
 pub fn draft(text: &str) -> Draft<'_> {
-    Draft { text, persistent: true, priority: 4, expiration_ms: 0, deliver_at_ms: 0, color: None }
+    Draft {
+        text,
+        persistent: true,
+        priority: 4,
+        expiration_ms: 0,
+        deliver_at_ms: 0,
+        color: None,
+        group: None,
+        closes_group: false,
+    }
 }
 
 impl Draft<'_> {
@@ -43,6 +55,12 @@ impl Draft<'_> {
         let mut bytes = Vec::new();
         let mut writer = HeadWriter::new(&mut bytes, &fixed);
         assert!(writer.field(Field::Id, self.text.as_bytes()));
+        if let Some(group) = self.group {
+            assert!(writer.field(Field::Group, group.as_bytes()));
+        }
+        if self.closes_group {
+            assert!(writer.field(Field::GroupSequence, &(-1i32).to_le_bytes()));
+        }
         if let Some(color) = self.color {
             assert!(writer.property("color", &Value::Text(color)));
         }
@@ -60,6 +78,7 @@ pub struct Got {
     pub text: String,
     pub count: u32,
     pub redelivered: bool,
+    pub group_first: bool,
     pub label: Bytes,
 }
 
@@ -382,7 +401,9 @@ impl Broker {
 }
 
 fn message_of(delivery: &Delivery) -> Option<Got> {
-    let DeliveryKind::Message { message, label, redelivery_count, redelivered, .. } = &delivery.kind else {
+    let DeliveryKind::Message { message, label, redelivery_count, redelivered, group_first, .. } =
+        &delivery.kind
+    else {
         return None;
     };
     Some(Got {
@@ -391,6 +412,7 @@ fn message_of(delivery: &Delivery) -> Option<Got> {
         text: String::from_utf8(message.body().to_vec()).unwrap(),
         count: *redelivery_count,
         redelivered: *redelivered,
+        group_first: *group_first,
         label: label.clone(),
     })
 }

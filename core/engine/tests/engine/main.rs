@@ -4,6 +4,7 @@
 mod broker;
 mod events;
 mod flow;
+mod groups;
 mod model;
 mod paging;
 mod queues;

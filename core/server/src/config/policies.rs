@@ -88,6 +88,8 @@ fn policy(reader: &Reader<'_>, over: Policy) -> Policy {
             .boolean_if("dead_letter_non_persistent")
             .unwrap_or(over.dead_letter_non_persistent),
         non_destructive: reader.boolean_if("non_destructive").unwrap_or(over.non_destructive),
+        max_groups: reader.integer_if("max_groups", 1..=1_000_000).map_or(over.max_groups, |max| max as usize),
+        group_rebalance: reader.boolean_if("group_rebalance").unwrap_or(over.group_rebalance),
     }
 }
 
