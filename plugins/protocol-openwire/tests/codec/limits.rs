@@ -6,7 +6,7 @@ use crate::frames::encode;
 use sabir_protocol_openwire::codec::{
     BrokerId, BrokerInfo, Command, ConnectionInfo, DataArrayResponse, DataResponse, DataStructure, Decoder,
     Destination, DestinationKind, Encoder, Error, ExceptionResponse, Framed, Message, MessageKind, ObjectId,
-    Options, ProducerAck, Response, Throwable,
+    Options, ProducerAck, Response, StackFrame, Throwable,
 };
 use std::sync::Arc;
 
@@ -234,22 +234,65 @@ fn the_class_of_an_exception_is_a_text_and_comes_back_as_it_was() {
     }
 }
 
+/// A tight message as it stands in a field when it comes in its cached form: a type, a length and a type to skip, then
+/// booleans of its own.
+fn alone(priority: i8) -> Vec<u8> {
+    let options = Options { tight: true, ..Options::initial() };
+    let message = Message { priority, persistent: true, ..Message::default() };
+    let bytes = frame(Command::Message(Box::new(message)), options);
+    [&[23, 0, 0, 0, 99][..], &bytes].concat()
+}
+
 #[test]
 fn what_java_could_write_as_a_structure_of_its_own_is_read() {
-    // A nested message with its cached form: a length and a type to skip, then booleans of its own.
-    let options = Options { tight: true, ..Options::initial() };
-    let bytes = frame(Command::Message(Box::new(Message { priority: 4, ..Message::default() })), options);
-    let (booleans, rest) = (bytes[1], &bytes[2..]);
-    let booleans = usize::from(booleans);
-    let mut dispatch = vec![21, 1];
+    let mut decoder = Decoder::new(Options { tight: true, ..Options::initial() });
     // Not required, no consumer, no destination, a message, in its cached form.
-    dispatch.push(0b1_1000);
-    dispatch.extend_from_slice(&[0, 0, 0, 1, 23, 0, 0, 0, 99, 23, booleans as u8]);
-    dispatch.extend_from_slice(&rest[..booleans]);
-    dispatch.extend_from_slice(&rest[booleans..]);
-    dispatch.extend_from_slice(&[0, 0, 0, 2]);
-    let read = Decoder::new(options).decode(&dispatch).unwrap();
-    let Command::MessageDispatch(read) = read else { panic!("{read:?}") };
+    let dispatch = [&[21, 1, 0b1_1000, 0, 0, 0, 1][..], &alone(4), &[0, 0, 0, 2]].concat();
+    let Command::MessageDispatch(read) = decoder.decode(&dispatch).unwrap() else { panic!("a dispatch") };
     assert_eq!((read.command_id, read.redelivery_counter), (1, 2));
     assert_eq!(read.message.unwrap().priority, 4);
+    // Required, an array, and two messages in it: after each, the booleans of the frame go on.
+    let array = [&[33, 1, 0b11_1111, 0, 0, 0, 1, 0, 0, 0, 2, 0, 2][..], &alone(4), &alone(5)].concat();
+    let Command::DataArrayResponse(read) = decoder.decode(&array).unwrap() else { panic!("an array") };
+    let priorities = read.data.iter().flatten().map(|data| match data {
+        DataStructure::Command(command) => command.message().unwrap().priority,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(priorities.collect::<Vec<_>>(), [4, 5]);
+}
+
+#[test]
+fn texts_and_stacks_count_against_the_budget_before_they_are_taken() {
+    let small = Options { budget_bytes: 100_000, ..options(true) };
+    for options in [small, Options { tight: false, ..small }] {
+        let decode = |lines: usize, text: usize| {
+            let line = StackFrame { class: Some("x".repeat(text).into()), ..StackFrame::default() };
+            let throwable = Throwable { stack: vec![line; lines], ..Throwable::new("a.B", "c") };
+            let response = ExceptionResponse { exception: Some(Box::new(throwable)), ..Default::default() };
+            let frame = frame(response, options);
+            let mut decoder = Decoder::new(options);
+            let (read, taken) = count(|| decoder.decode(&frame));
+            assert!(taken.bytes <= 110_000, "{taken:?}");
+            read
+        };
+        decode(8, 10_000).unwrap();
+        decode(1000, 0).unwrap();
+        for (lines, text) in [(11, 10_000), (30_000, 0)] {
+            let read = decode(lines, text);
+            assert!(matches!(read, Err(Error::TooLarge { limit: 100_000, .. })), "{read:?}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_beyond_the_limit_is_refused_by_whoever_hands_it_in() {
+    let bytes = frame(Command::Message(Box::default()), Options::initial());
+    let limit = bytes.len() as u64 - 1;
+    let mut decoder = Decoder::new(Options { max_frame: limit, ..Options::initial() });
+    let read = decoder.decode(&bytes);
+    assert!(matches!(read, Err(Error::TooLarge { size, .. }) if size == limit + 1), "{read:?}");
+    let read = decoder.decode_around(&bytes[..10], bytes.len() - 10);
+    assert!(matches!(read, Err(Error::TooLarge { size, .. }) if size == limit + 1), "{read:?}");
+    let mut decoder = Decoder::new(Options { max_frame: limit + 1, ..Options::initial() });
+    decoder.decode(&bytes).unwrap();
 }

@@ -97,6 +97,12 @@ fn counts_lengths_and_depth_are_checked_before_memory_is_taken() {
         assert!(taken.bytes < 10_000, "{taken:?} {read:?}");
     }
     assert!(matches!(map::read(&deep, Limits::default()), Err(Error::TooDeep { limit: 16, .. })));
+    let nulls = [&[0, 0, 0, 1, 0, 0, 12, 0, 0, 0x4e, 0x20][..], &[0; 20_000]].concat();
+    let limits = Limits { budget_bytes: 100_000, ..Limits::default() };
+    let (read, taken) = count(|| map::read(&nulls, limits));
+    assert!(matches!(read, Err(Error::TooLarge { limit: 100_000, .. })), "{read:?}");
+    assert!(taken.bytes < 10_000, "{taken:?}");
+    assert!(matches!(map::read_stream(&nulls[11..], limits), Err(Error::TooLarge { limit: 100_000, .. })));
     let unknown = map::read_stream(&[14], Limits::default());
     assert!(matches!(unknown, Err(Error::UnknownValue { code: 14, .. })));
 }

@@ -45,6 +45,10 @@ fn what_one_cannot_do_is_not_done() {
     assert_eq!(with(&changed("CacheSize", Value::Int(0))).cache, 16_383);
     assert_eq!(with(&changed("MaxFrameSize", Value::Long(1000))).max_frame, 1000);
     assert_eq!(with(&changed("MaxFrameSize", Value::Long(0))).max_frame, i64::MAX as u64);
+    let (short, open) =
+        (changed("MaxFrameSize", Value::Long(1000)), changed("MaxFrameSize", Value::Long(-1)));
+    assert_eq!(Options::negotiate(&short, &open).unwrap().max_frame, 1000);
+    assert_eq!(Options::negotiate(&open, &short).unwrap().max_frame, 1000);
     // A peer that says nothing can do nothing.
     let silent = WireFormatInfo { version: 3, properties: None };
     let agreed = Options::negotiate(&ours, &silent).unwrap();
