@@ -41,7 +41,7 @@ pub fn is_native(id: &MessageId) -> bool {
     let Some(producer) = &id.producer_id else { return false };
     match &id.text_view {
         // The numbers are written as they are read; only an empty connection would not be found again.
-        None => !producer.connection_id.is_empty(),
+        None => is_foreign(producer) || !producer.connection_id.is_empty(),
         Some(text) => {
             let (stem, sequence) = split_foreign(text);
             is_foreign(producer)

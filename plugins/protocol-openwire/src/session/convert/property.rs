@@ -25,6 +25,9 @@ pub const CONTENT_TYPE: &str = "content-type";
 /// Why a message is a dead letter.
 pub const DEAD_LETTER_CAUSE: &str = "dlqDeliveryFailureCause";
 
+/// From this many UTF-16 units on Java writes a text with a length of 32 bits.
+const LONG_TEXT_UNITS: usize = i16::MAX as usize / 4;
+
 /// Length of the count in front of a map.
 const COUNT_BYTES: usize = 4;
 
@@ -197,12 +200,13 @@ fn put_value(value: &Value<'_>, out: &mut Vec<u8>) {
 
 fn put_text(text: &str, out: &mut Vec<u8>) {
     let length = mutf8::encoded_len(text);
+    let is_long = text.len() >= LONG_TEXT_UNITS && text.encode_utf16().count() >= LONG_TEXT_UNITS;
     match u16::try_from(length) {
-        Ok(length) => {
+        Ok(length) if !is_long => {
             out.push(9);
             out.extend_from_slice(&length.to_be_bytes());
         }
-        Err(_) => {
+        _ => {
             out.push(13);
             out.extend_from_slice(&(length as u32).to_be_bytes());
         }
