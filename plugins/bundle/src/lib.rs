@@ -8,10 +8,11 @@ use sabir_abi::sabir_plugin;
 
 /// The descriptors of all plugins, to be handed to a registry.
 pub fn plugins() -> &'static [&'static sabir_plugin] {
-    static PLUGINS: [&sabir_plugin; 5] = [
+    static PLUGINS: [&sabir_plugin; 6] = [
         &sabir_transport_tcp::PLUGIN,
         &sabir_transport_mem::PLUGIN,
         &sabir_protocol_stomp::PLUGIN,
+        &sabir_protocol_openwire::PLUGIN,
         &sabir_store_memory::PLUGIN,
         &sabir_store_journal::PLUGIN,
     ];

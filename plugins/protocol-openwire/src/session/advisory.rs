@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Advisories: what happens in the broker, as ActiveMQ's clients are told of it.
+//!
+//! ```text
+//!   ActiveMQ.Advisory.Connection                 $sabir.event.connection
+//!   ActiveMQ.Advisory.Queue | Topic              $sabir.event.queue | topic
+//!   ActiveMQ.Advisory.TempQueue | TempTopic      $sabir.event.temp-queue | temp-topic
+//!   ActiveMQ.Advisory.Consumer.Queue.A           $sabir.event.consumer.queue.A
+//!   ActiveMQ.Advisory.Producer.Topic.A           $sabir.event.producer.topic.A
+//! ```
+//! Every Java client listens to those of temporary destinations, and refuses to send to one that it was not told of:
+//! whoever begins to listen is told first of those that there are.
+
+use super::asked::Kept;
+use super::consume::Consumer;
+use super::destination::{split_kind, wire_kind_of};
+use super::problem::{Exception, Problem, class};
+use super::{Core, hash_of};
+use crate::codec::map::{self, Value as WireValue};
+use crate::codec::{
+    BrokerId, Command, ConnectionId, ConnectionInfo, ConsumerId, ConsumerInfo, DataStructure, Destination,
+    DestinationInfo, DestinationKind as WireKind, Message, MessageDispatch, MessageId, ObjectId, ProducerId,
+    ProducerInfo, RemoveInfo,
+};
+use sabir_model::destination::{Destination as ModelDestination, DestinationKind};
+use sabir_model::fields::{self, number as field};
+use sabir_model::message::{Field, Head};
+use sabir_model::property::Value;
+use sabir_model::verb::{Query, Subscribe};
+use sabir_sdk::protocol::{DeliveryRef, Out, VerbMeta};
+use std::sync::Arc;
+
+const ADVISORY: &str = "ActiveMQ.Advisory.";
+const EVENT: &str = "$sabir.event.";
+/// What `JMSType` is of all advisories.
+const TYPE: &str = "Advisory";
+
+/// The words of both languages.
+const WORDS: [(&str, &str); 7] = [
+    ("Connection", "connection"),
+    ("Queue", "queue"),
+    ("Topic", "topic"),
+    ("TempQueue", "temp-queue"),
+    ("TempTopic", "temp-topic"),
+    ("Consumer", "consumer"),
+    ("Producer", "producer"),
+];
+
+/// Whether a topic's name is one of advisories.
+pub fn is_advisory(name: &str) -> bool {
+    name.starts_with(ADVISORY)
+}
+
+/// Whether a destination is one of the broker's events.
+pub fn is_event(destination: &ModelDestination) -> bool {
+    destination.name.starts_with(EVENT)
+}
+
+/// The events behind advisories; none where the broker has nothing to tell.
+pub fn sources(name: &str) -> Result<Option<ModelDestination>, Problem> {
+    let Some(rest) = name.strip_prefix(ADVISORY) else { return Ok(None) };
+    let (first, behind) = rest.split_once('.').map_or((rest, None), |(first, rest)| (first, Some(rest)));
+    let Some(first) = event_word(first) else { return Ok(None) };
+    let topic = match behind {
+        None => format!("{EVENT}{first}"),
+        Some(behind) => {
+            let (kind, name) =
+                behind.split_once('.').map_or((behind, None), |(kind, name)| (kind, Some(name)));
+            let Some(kind) = event_word(kind) else { return Ok(None) };
+            let name = name.map(|name| name.split('.').map(wildcard).collect::<Vec<_>>().join("."));
+            name.map_or_else(
+                || format!("{EVENT}{first}.{kind}"),
+                |name| format!("{EVENT}{first}.{kind}.{name}"),
+            )
+        }
+    };
+    let bad = |error: sabir_model::destination::DestinationError| {
+        Exception::new(class::DESTINATION, error.to_string()).refused()
+    };
+    ModelDestination::topic(&topic).map(Some).map_err(bad)
+}
+
+fn wildcard(word: &str) -> &str {
+    if word == ">" { "#" } else { word }
+}
+
+fn event_word(word: &str) -> Option<&'static str> {
+    match word {
+        "*" => Some("*"),
+        ">" => Some("#"),
+        _ => WORDS.iter().find(|(advisory, _)| *advisory == word).map(|(_, event)| *event),
+    }
+}
+
+/// The topic of an event, as its listeners know it.
+fn advisory_topic(event: &str) -> Option<String> {
+    let rest = event.strip_prefix(EVENT)?;
+    let mut topic = ADVISORY[..ADVISORY.len() - 1].to_owned();
+    for (at, word) in rest.splitn(3, '.').enumerate() {
+        let word = match at {
+            0 | 1 => WORDS.iter().find(|(_, event)| *event == word).map_or(word, |(advisory, _)| *advisory),
+            _ => word,
+        };
+        topic.push('.');
+        topic.push_str(word);
+    }
+    Some(topic)
+}
+
+/// What an event tells.
+#[derive(Debug, Default)]
+struct Event<'e> {
+    removed: bool,
+    destination: Option<Arc<Destination>>,
+    connection: &'e str,
+    client: Option<&'e str>,
+    user: Option<&'e str>,
+    id: i64,
+    /// How many there are now, and what that is called.
+    count: Option<(&'static str, i32)>,
+    selector: Option<&'e str>,
+    subscription: Option<&'e str>,
+    credit: i64,
+    priority: i8,
+    browser: bool,
+    exclusive: bool,
+    no_local: bool,
+}
+
+impl<'e> Event<'e> {
+    fn read(head: &Head<'e>) -> Event<'e> {
+        let mut event = Event::default();
+        for (name, value) in head.properties() {
+            match (name, value) {
+                ("event", Value::Text(text)) => event.removed = text == "removed",
+                ("destination", Value::Text(text)) => event.destination = destination(text),
+                ("connection", Value::Text(text)) => event.connection = text,
+                ("client", Value::Text(text)) => event.client = Some(text),
+                ("user", Value::Text(text)) => event.user = Some(text),
+                ("id", Value::Long(id)) => event.id = id,
+                ("consumers", Value::Int(count)) => event.count = Some(("consumerCount", count)),
+                ("producers", Value::Int(count)) => event.count = Some(("producerCount", count)),
+                ("selector", Value::Text(text)) => event.selector = Some(text),
+                ("subscription", Value::Text(text)) => event.subscription = Some(text),
+                ("credit", Value::Long(credit)) => event.credit = credit,
+                ("priority", Value::Byte(priority)) => event.priority = priority,
+                ("browse", Value::Bool(set)) => event.browser = set,
+                ("exclusive", Value::Bool(set)) => event.exclusive = set,
+                ("no_local", Value::Bool(set)) => event.no_local = set,
+                _ => {}
+            }
+        }
+        event
+    }
+
+    fn connection_id(&self) -> Arc<ConnectionId> {
+        Arc::new(ConnectionId { value: self.connection.into() })
+    }
+
+    /// The command that an advisory on this topic carries.
+    fn command(&self, topic: &str) -> Option<Command> {
+        let what = topic.strip_prefix(ADVISORY)?;
+        let removed = |id| Command::RemoveInfo(RemoveInfo { object_id: Some(id), ..RemoveInfo::default() });
+        let what = what.split_once('.').map_or(what, |(what, _)| what);
+        Some(match what {
+            "Connection" if self.removed => removed(ObjectId::Connection(self.connection_id())),
+            "Connection" => Command::ConnectionInfo(Box::new(ConnectionInfo {
+                connection_id: Some(self.connection_id()),
+                client_id: self.client.map(Into::into),
+                user_name: self.user.map(Into::into),
+                client_master: true,
+                ..ConnectionInfo::default()
+            })),
+            "Consumer" => {
+                let id = Arc::new(ConsumerId {
+                    connection_id: self.connection.into(),
+                    session_id: 0,
+                    value: self.id,
+                });
+                match self.removed {
+                    true => removed(ObjectId::Consumer(id)),
+                    false => Command::ConsumerInfo(Box::new(self.consumer_info(id))),
+                }
+            }
+            "Producer" => {
+                let id = Arc::new(ProducerId {
+                    connection_id: self.connection.into(),
+                    value: self.id,
+                    session_id: 0,
+                });
+                match self.removed {
+                    true => removed(ObjectId::Producer(id)),
+                    false => Command::ProducerInfo(ProducerInfo {
+                        producer_id: Some(id),
+                        destination: self.destination.clone(),
+                        ..ProducerInfo::default()
+                    }),
+                }
+            }
+            _ => Command::DestinationInfo(DestinationInfo {
+                connection_id: Some(self.connection_id()),
+                destination: self.destination.clone(),
+                operation_type: if self.removed { DestinationInfo::REMOVE } else { DestinationInfo::ADD },
+                ..DestinationInfo::default()
+            }),
+        })
+    }
+
+    fn consumer_info(&self, id: Arc<ConsumerId>) -> ConsumerInfo {
+        ConsumerInfo {
+            consumer_id: Some(id),
+            browser: self.browser,
+            destination: self.destination.clone(),
+            prefetch_size: i32::try_from(self.credit).unwrap_or(i32::MAX),
+            selector: self.selector.map(Into::into),
+            client_id: self.client.map(Into::into),
+            subscription_name: self.subscription.map(Into::into),
+            no_local: self.no_local,
+            exclusive: self.exclusive,
+            priority: self.priority,
+            ..ConsumerInfo::default()
+        }
+    }
+}
+
+/// A destination of the broker's as clients have it.
+fn destination(text: &str) -> Option<Arc<Destination>> {
+    let found = ModelDestination::parse(text).ok()?;
+    Some(Arc::new(Destination::new(wire_kind_of(found.kind), &found.name)))
+}
+
+impl Core {
+    /// What a new listener must be told of first: the destinations of these kinds.
+    pub fn kinds_to_list(&self, subscribe: &Subscribe) -> Vec<DestinationKind> {
+        const LISTED: [DestinationKind; 4] = [
+            DestinationKind::Queue,
+            DestinationKind::Topic,
+            DestinationKind::TempQueue,
+            DestinationKind::TempTopic,
+        ];
+        let listens = |kind: &DestinationKind| {
+            let topic = format!("{EVENT}{}", kind.scheme());
+            subscribe.destinations.iter().any(|one| one.kind == DestinationKind::Topic && *one.name == *topic)
+        };
+        LISTED.into_iter().filter(listens).collect()
+    }
+
+    /// Asks which destinations there are, for new listeners. `false`: there was no room for all questions.
+    pub fn ask_lists(&mut self, out: &mut Out<'_>) -> bool {
+        while let Some((number, kind)) = self.lists.last().copied() {
+            let Ok(all) = ModelDestination::new(kind, "#") else { return true };
+            let mark = out.mark();
+            let meta = VerbMeta { token: self.asked.next_token(), confirm: true, ..VerbMeta::default() };
+            out.query(meta, &Query::List(all));
+            if out.overflowed() {
+                out.rollback(mark);
+                return false;
+            }
+            self.lists.pop();
+            self.asked.keep(Kept::List { number });
+        }
+        self.lists = Vec::new();
+        true
+    }
+
+    /// A new listener is told of the destinations that there are.
+    pub fn listed(&mut self, number: u64, answer: &[u8]) {
+        for one in fields::iter(answer).map_while(Result::ok) {
+            let (field::DESTINATION, text) = one else { continue };
+            let Some(found) = std::str::from_utf8(text).ok().and_then(destination) else { continue };
+            let kind = match found.kind {
+                WireKind::Queue => "Queue",
+                WireKind::Topic => "Topic",
+                WireKind::TempQueue => "TempQueue",
+                WireKind::TempTopic => "TempTopic",
+            };
+            self.advisories += 1;
+            let id = format!("ID:{}-advisory:{}", self.name, self.advisories);
+            let id = self.names.message_id(&id);
+            let event = Event { destination: Some(found), ..Event::default() };
+            let topic = format!("{ADVISORY}{kind}");
+            let Some(consumer) = self.consumers.get_mut(number) else { return };
+            consumer.unsettled.made_up(hash_of(&self.shared, &id));
+            let dispatch = advisory(&self.shared.broker_id, consumer, &topic, id, &event);
+            self.output.push(Command::MessageDispatch(Box::new(dispatch)));
+        }
+    }
+
+    /// An event as its listener is told of it; `None`: it is none.
+    pub fn event_message(&mut self, delivery: &DeliveryRef<'_>) -> Option<MessageDispatch> {
+        let consumer = self.consumers.get_mut(delivery.subscription)?;
+        let (_, name) = split_kind(delivery.head.text(Field::Destination)?, WireKind::Topic);
+        let topic = advisory_topic(name)?;
+        let mut id = self.names.message_id(delivery.head.text(Field::Id).unwrap_or_default());
+        id.broker_sequence_id = delivery.tag as i64;
+        consumer.unsettled.sent(delivery.tag, hash_of(&self.shared, &id));
+        let event = Event::read(&delivery.head);
+        let mut dispatch = advisory(&self.shared.broker_id, consumer, &topic, id, &event);
+        if let Some(message) = dispatch.message.as_deref_mut() {
+            message.timestamp = delivery.head.timestamp_ms();
+        }
+        Some(dispatch)
+    }
+}
+
+fn advisory(
+    broker_id: &str,
+    consumer: &Consumer,
+    topic: &str,
+    id: MessageId,
+    event: &Event<'_>,
+) -> MessageDispatch {
+    let topic_of = Arc::new(Destination::new(WireKind::Topic, topic));
+    let mut properties: map::Map = vec![
+        ("originBrokerId".into(), WireValue::Text(broker_id.into())),
+        ("originBrokerName".into(), WireValue::Text("sabir".into())),
+        ("originBrokerURL".into(), WireValue::Text("".into())),
+    ];
+    if let Some((name, count)) = event.count {
+        properties.push((name.into(), WireValue::Int(count)));
+    }
+    let mut bytes = Vec::new();
+    let written = map::write(Some(&properties), &mut bytes).is_ok();
+    let message = Message {
+        producer_id: id.producer_id.clone(),
+        destination: Some(topic_of.clone()),
+        message_id: Some(id),
+        message_type: Some(TYPE.into()),
+        marshalled_properties: written.then(|| bytes.into()),
+        data_structure: event.command(topic).map(Box::new).map(DataStructure::Command),
+        ..Message::default()
+    };
+    MessageDispatch {
+        consumer_id: Some(consumer.id.clone()),
+        destination: Some(topic_of),
+        message: Some(Box::new(message)),
+        ..MessageDispatch::default()
+    }
+}
+
+/// The broker's id as commands have it.
+pub fn broker_id(value: &str) -> Arc<BrokerId> {
+    Arc::new(BrokerId { value: value.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advisories_are_the_events_of_the_broker_and_back() {
+        for (advisory, event) in [
+            ("ActiveMQ.Advisory.TempQueue", "$sabir.event.temp-queue"),
+            ("ActiveMQ.Advisory.Connection", "$sabir.event.connection"),
+            ("ActiveMQ.Advisory.Consumer.Queue.A.Queue", "$sabir.event.consumer.queue.A.Queue"),
+            ("ActiveMQ.Advisory.Producer.Topic.A", "$sabir.event.producer.topic.A"),
+        ] {
+            assert_eq!(&*sources(advisory).unwrap().unwrap().name, event);
+            assert_eq!(advisory_topic(event).as_deref(), Some(advisory));
+        }
+        for (advisory, event) in [
+            ("ActiveMQ.Advisory.Consumer.>", "$sabir.event.consumer.#"),
+            ("ActiveMQ.Advisory.>", "$sabir.event.#"),
+            ("ActiveMQ.Advisory.Consumer.Topic.A.*.>", "$sabir.event.consumer.topic.A.*.#"),
+        ] {
+            assert_eq!(&*sources(advisory).unwrap().unwrap().name, event);
+        }
+        for none in ["ActiveMQ.Advisory.SlowConsumer.Queue.A", "ActiveMQ.Advisory.MasterBroker"] {
+            assert_eq!(sources(none).unwrap(), None);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the broker answers, and what clients are told of it.
+
+use super::asked::{Answered, Kept};
+use super::problem::{Exception, class};
+use super::{Core, Phase};
+use sabir_model::verb::Reason;
+use sabir_sdk::protocol::{Out, ReplyRef};
+
+impl Core {
+    /// A verb was answered.
+    pub fn on_reply(&mut self, reply: &ReplyRef<'_>, out: &mut Out<'_>) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        let answered = self.asked.answered(reply.token);
+        match reply.status {
+            Ok(()) => match answered {
+                Answered::Respond(command_id) => self.respond(Some(command_id)),
+                Answered::Kept(kept) => self.done(kept, reply),
+                Answered::Silent | Answered::Ignored | Answered::Settled | Answered::Unknown => {}
+            },
+            Err((reason, fatal)) => {
+                let exception = Exception::of(reason, reply.text);
+                match answered {
+                    Answered::Respond(command_id) => self.refuse(Some(command_id), &exception),
+                    Answered::Silent => self.refuse(None, &exception),
+                    // Both ends may settle the same at the same time, and a consumer may go while it is settled for.
+                    Answered::Settled if reason != Reason::NotFound => self.refuse(None, &exception),
+                    Answered::Kept(kept) => self.refused(kept, reason, exception),
+                    Answered::Settled | Answered::Ignored | Answered::Unknown => {}
+                }
+                if fatal {
+                    self.close(out);
+                }
+            }
+        }
+    }
+
+    /// What was kept for a verb is done, now that the verb is.
+    fn done(&mut self, kept: Kept, reply: &ReplyRef<'_>) {
+        match kept {
+            Kept::Connect { respond, manageable } => self.connected(respond, manageable),
+            Kept::Disconnect { respond } => self.left(respond),
+            Kept::Attach { respond, .. } | Kept::Subscribe { respond, .. } => self.respond(respond),
+            Kept::AttachDestination { number } => self.producers.allowed(number),
+            Kept::FirstPublish { respond, .. } => self.respond(respond),
+            Kept::Windowed { producer, size } => self.acknowledge_window(producer, size),
+            Kept::Pull { number, serial } => self.pull_ended(number, serial),
+            Kept::List { number } => self.listed(number, reply.fields),
+        }
+    }
+
+    /// What was kept for a verb is done, now that it is clear that the verb will not be.
+    fn refused(&mut self, kept: Kept, reason: Reason, exception: Exception) {
+        match kept {
+            Kept::Connect { respond, .. } => {
+                let exception = match reason {
+                    Reason::Conflict => Exception::new(class::CLIENT_ID, exception.text()),
+                    _ => exception,
+                };
+                self.refuse(respond, &exception);
+            }
+            // The client goes in any case.
+            Kept::Disconnect { respond } => self.left(respond),
+            Kept::Attach { producer, respond } => {
+                self.producers.refused(&producer);
+                self.refuse(respond, &exception);
+            }
+            Kept::Subscribe { number, respond } => {
+                self.consumers.remove(number);
+                self.lists.retain(|(listener, _)| *listener != number);
+                self.refuse(respond, &exception);
+            }
+            Kept::AttachDestination { number } => {
+                self.producers.forbidden(number);
+                self.reasons.remember(number, exception);
+            }
+            Kept::FirstPublish { number, respond } => {
+                let exception = self.reasons.of(number).cloned().unwrap_or(exception);
+                self.refuse(respond, &exception);
+            }
+            Kept::Windowed { producer, size } => {
+                // Whoever waits for room in its window would wait for ever.
+                self.acknowledge_window(producer, size);
+                self.refuse(None, &exception);
+            }
+            Kept::Pull { number, serial } => self.pull_ended(number, serial),
+            Kept::List { .. } => {
+                let what = "a listener to advisories cannot be told of what there is";
+                crate::log::noted(&self.shared.host, &self.name, what, exception.text());
+            }
+        }
+    }
+}
