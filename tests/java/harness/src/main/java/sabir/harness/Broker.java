@@ -179,7 +179,8 @@ public final class Broker implements AutoCloseable {
     /** Writes a user into the users' file, which is among the data. */
     private void addUser(String name, String password) throws IOException {
         Process adding = new ProcessBuilder(program(), "user", "add", name, "--password-stdin", "--data", data.toString())
-                .redirectErrorStream(true).redirectOutput(new File(data + ".log")).start();
+                .redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.appendTo(new File(data + ".log"))).start();
         try (OutputStream in = adding.getOutputStream()) {
             in.write((password + "\n").getBytes(StandardCharsets.UTF_8));
         }
