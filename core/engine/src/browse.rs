@@ -56,6 +56,11 @@ impl Browse {
         Browse { walks, at: 0, follow, reading: None, page: VecDeque::new(), ended: false }
     }
 
+    /// Whether something is being read for it.
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
     pub fn queues(&self) -> Vec<Key<Queue>> {
         let mut queues: Vec<_> = self.walks.iter().map(|walk| walk.queue).collect();
         queues.dedup();

@@ -247,6 +247,14 @@ impl Commits {
         self.in_flight.back().map_or_else(Vec::new, |batch| batch.sessions.clone())
     }
 
+    /// This session too has an answer that waits for a batch on its way.
+    pub fn watch(&mut self, id: CommitId, session: Key<Session>) {
+        let batch = self.in_flight.iter_mut().find(|batch| batch.id == id);
+        if let Some(batch) = batch.filter(|batch| !batch.sessions.contains(&session)) {
+            batch.sessions.push(session);
+        }
+    }
+
     /// Notes how far the store has come.
     pub fn advance(&mut self, commit: CommitId) {
         self.committed = self.committed.max(commit);

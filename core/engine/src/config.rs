@@ -113,6 +113,9 @@ pub struct Policy {
     pub group_rebalance: bool,
     /// Accepting a message does not remove it: every consumer sees all messages. Default false.
     pub non_destructive: bool,
+    /// Messages that a producer sends again are known by its name and their sequence, and not taken again. Holds for
+    /// producers that begin from then on. Default true.
+    pub detect_duplicates: bool,
 }
 
 impl Default for Policy {
@@ -135,6 +138,7 @@ impl Default for Policy {
             max_groups: 4_096,
             group_rebalance: false,
             non_destructive: false,
+            detect_duplicates: true,
         }
     }
 }
@@ -158,6 +162,11 @@ impl Policy {
 pub struct Limits {
     /// Bytes of messages that all queues together keep in memory. Default 256 MiB.
     pub memory_bytes: usize,
+    /// Producers of whom is remembered what they have sent, to know what they send again; the least recently used are
+    /// forgotten. 0: none is remembered. Default 10,000.
+    pub max_remembered_producers: usize,
+    /// Destinations that one answer to a question names. Default 10,000.
+    pub max_listed: usize,
     /// Publishes wait while so many bytes are on their way to the store. Default 16 MiB.
     pub uncommitted_bytes: usize,
     /// Queues and subscriptions. Default 100,000.
@@ -214,6 +223,8 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             memory_bytes: 256 << 20,
+            max_remembered_producers: 10_000,
+            max_listed: 10_000,
             uncommitted_bytes: 16 << 20,
             max_queues: 100_000,
             max_exchanges: 10_000,

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The state machine: one input in, outputs out.
 
+use crate::client_ids::ClientIds;
 use crate::commit::{CommitId, Commits, Pending};
 use crate::config::Config;
 use crate::delayed::Delayed;
+use crate::drain::{CreditMeta, Drain};
+use crate::duplicates::Duplicates;
 use crate::events::Change;
 use crate::flow::{Flow, Parked};
 use crate::input::{Admin, Client, Input};
@@ -61,6 +64,10 @@ pub struct Engine {
     pub(crate) reads: Reads,
     pub(crate) delayed: Delayed,
     pub(crate) flow: Flow,
+    pub(crate) duplicates: Duplicates,
+    pub(crate) client_ids: ClientIds,
+    /// Consumers that wait for the end of what is there.
+    pub(crate) drains: Vec<Drain>,
     /// Producers that are held for a moment.
     pub(crate) brakes: Vec<Brake>,
     /// Queues for which dispatch is due.
@@ -122,6 +129,9 @@ impl Engine {
             reads: Reads::default(),
             delayed: Delayed::default(),
             flow: Flow::default(),
+            duplicates: Duplicates::default(),
+            client_ids: ClientIds::default(),
+            drains: Vec::new(),
             brakes: Vec::new(),
             scheduled: VecDeque::new(),
             idle_browsers: Vec::new(),
@@ -190,6 +200,7 @@ impl Engine {
         }
         marked.clear();
         self.pending.marked = marked;
+        self.duplicates.write(&mut self.pending);
         let plain_from = self.pending.begin_plain();
         let mut shrunk = std::mem::take(&mut self.pending.shrunk);
         for (key, priority) in shrunk.drain(..) {
@@ -235,6 +246,7 @@ impl Engine {
         let later = self.pending.id;
         if self.pending.has_ordered() {
             self.delayed.put_off(id, later);
+            self.duplicates.put_off(id, later);
             for key in self.commits.last_sessions() {
                 let Some(session) = self.sessions.get_mut(key) else { continue };
                 if session.line.put_off(id, later) {
@@ -252,21 +264,25 @@ impl Engine {
         } else {
             &client.virtual_host
         };
-        let refusal = match self.routing.by_name.get(name.as_str()) {
+        let refusal = match self.routing.by_name.get(name.as_str()).copied() {
             None => Refusal::new(Reason::NotFound, format!("there is no virtual host {name:?}")),
             Some(_) if matches!(self.state, State::Stopped | State::Failed(_)) => self.state_refusal(),
-            Some(host) => {
-                let key = self.sessions.insert(Session::new(session, client, *host));
-                self.by_session.insert(session, key);
-                self.tell_connection(key, Change::Added);
-                return;
-            }
+            Some(host) => match self.claim_client_id(host, &client, out) {
+                Err(refusal) => refusal,
+                Ok(()) => {
+                    let key = self.sessions.insert(Session::new(session, client, host));
+                    self.by_session.insert(session, key);
+                    self.note_client_id(key);
+                    self.tell_connection(key, Change::Added);
+                    return;
+                }
+            },
         };
         out.closes.push((session, Refusal { fatal: true, ..refusal }));
     }
 
     /// A session ends: what it had comes back, what was its own goes.
-    fn close(&mut self, session: SessionId) {
+    pub(crate) fn close(&mut self, session: SessionId) {
         let Some(key) = self.by_session.remove(&session) else { return };
         self.roll_back_all(key);
         let Some(found) = self.sessions.get_mut(key) else { return };
@@ -287,6 +303,7 @@ impl Engine {
             self.remove_temporary_topic(host, key, &topic);
         }
         self.tell_connection(key, Change::Removed);
+        self.free_client_id(key);
         self.sessions.remove(key);
     }
 
@@ -317,6 +334,9 @@ impl Engine {
             Verb::Settle(settle) => {
                 let meta = SettleMeta { token, confirm, subscription: id, transaction };
                 self.settle(key, meta, settle, out);
+            }
+            Verb::Credit { amount, set, drain: true } => {
+                self.drain(key, CreditMeta { token, confirm, subscription: id, amount, set }, out);
             }
             rare => self.rare(key, token, confirm, id, transaction, rare, out),
         }
@@ -378,7 +398,7 @@ impl Engine {
             }
             Verb::Attach(attach) => self.attach(key, id, *attach)?,
             Verb::Detach => {
-                let gone = self.sessions.get_mut(key).and_then(|session| session.producers.remove(&id));
+                let gone = self.sessions.get_mut(key).and_then(|session| session.remove_producer(id));
                 if let Some(targets) = gone {
                     self.tell_producer(key, id, &targets.destinations, Change::Removed);
                 }
@@ -555,6 +575,7 @@ impl Engine {
             self.give_back_memory();
             self.ease_brakes(out);
         }
+        self.finish_drains(out);
         out.commit = if matches!(self.state, State::Failed(_)) {
             CommitNeed::None
         } else {

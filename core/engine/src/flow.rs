@@ -5,6 +5,7 @@
 //! session with too many of them is no longer read from.
 
 use crate::commit::CommitId;
+use crate::duplicates::{ProducerName, Sequenced};
 use crate::engine::{Engine, State};
 use crate::output::Outputs;
 use crate::queue::Queue;
@@ -33,6 +34,8 @@ pub(crate) struct Parked {
     /// Of the request.
     pub token: u64,
     pub destinations: Arc<[Destination]>,
+    /// Its place in the count of its producer, if that counts.
+    pub sequenced: Option<Sequenced>,
     pub message: Message,
 }
 
@@ -51,6 +54,8 @@ pub(crate) struct Flow {
     released: Vec<u64>,
     /// What waits of each session, by its order.
     by_session: BTreeMap<Key<Session>, BTreeMap<u64, Waiting>>,
+    /// What waits of each producer that counts, by its order, and whether it waits behind another.
+    by_producer: BTreeMap<Arc<ProducerName>, BTreeMap<u64, bool>>,
 }
 
 /// A publish that waits, as its session's others see it.
@@ -62,20 +67,44 @@ struct Waiting {
 
 impl Flow {
     /// Whether a publish of this session to these destinations waits that came before `order`. Selectors may have
-    /// them go to different queues, and yet they must not overtake each other at any.
-    pub fn is_behind(&self, session: Key<Session>, destinations: &[Destination], order: u64) -> bool {
-        self.by_session.get(&session).is_some_and(|waiting| {
-            waiting.range(..order).rev().any(|(_, other)| *other.destinations == *destinations)
-        })
+    /// them go to different queues, and yet they must not overtake each other at any. A producer that counts keeps its
+    /// order wherever its messages go, so that its count has no gaps, and whichever its session is.
+    pub fn is_behind(
+        &self,
+        session: Key<Session>,
+        destinations: &[Destination],
+        sequenced: Option<&Sequenced>,
+        order: u64,
+    ) -> bool {
+        let of_producer = sequenced.and_then(|one| self.by_producer.get(&one.producer));
+        of_producer.is_some_and(|waiting| waiting.range(..order).next().is_some())
+            || self.by_session.get(&session).is_some_and(|waiting| {
+                waiting.range(..order).rev().any(|(_, other)| *other.destinations == *destinations)
+            })
     }
 
     fn note(&mut self, parked: &Parked, behind: bool) {
         let waiting = self.by_session.entry(parked.session).or_default();
         waiting.insert(parked.order, Waiting { destinations: parked.destinations.clone(), behind });
+        if let Some(one) = &parked.sequenced {
+            let waiting = self.by_producer.entry(one.producer.clone()).or_default();
+            waiting.insert(parked.order, behind);
+        }
     }
 
     /// A publish waits no longer: the next one behind it can go on.
     fn forget(&mut self, parked: &Parked) {
+        if let Some(one) = &parked.sequenced
+            && let Some(waiting) = self.by_producer.get_mut(&one.producer)
+        {
+            waiting.remove(&parked.order);
+            if let Some((order, true)) = waiting.range(parked.order..).next() {
+                self.released.push(*order);
+            }
+            if waiting.is_empty() {
+                self.by_producer.remove(&one.producer);
+            }
+        }
         let Some(waiting) = self.by_session.get_mut(&parked.session) else { return };
         waiting.remove(&parked.order);
         let mut later = waiting.range(parked.order..);
@@ -265,8 +294,16 @@ impl Engine {
             self.conclude(parked, Err(self.state_refusal()), out);
             return false;
         }
-        if self.flow.is_behind(parked.session, &parked.destinations, parked.order) {
+        let sequenced = parked.sequenced.as_ref();
+        if self.flow.is_behind(parked.session, &parked.destinations, sequenced, parked.order) {
             self.wait_at(parked, Obstacle::Behind);
+            return true;
+        }
+        if let Some(need) = sequenced.and_then(|one| self.repeated(one)) {
+            // It was sent again while it waited, over another connection.
+            self.counters.duplicates += 1;
+            self.watch(parked.session, need);
+            self.conclude(parked, Ok(Some(need)), out);
             return true;
         }
         let mut routes = std::mem::take(&mut self.scratch);
@@ -281,7 +318,13 @@ impl Engine {
                     return true;
                 }
                 Some(Err(refusal)) => Err(refusal),
-                _ => Ok(self.apply(parked.host, &parked.destinations, &parked.message, &routes, false)),
+                _ => {
+                    let need = self.apply(parked.host, &parked.destinations, &parked.message, &routes, false);
+                    if let Some(one) = &parked.sequenced {
+                        self.remember(one, need);
+                    }
+                    Ok(need)
+                }
             },
         };
         self.scratch = routes;

@@ -18,6 +18,10 @@ pub struct Client {
     pub virtual_host: String,
     /// Its connection: what `no_local` compares.
     pub connection_id: String,
+    /// No other session of the virtual host may have its client id.
+    pub exclusive_client_id: bool,
+    /// With that: sessions of the same user that have the client id are ended.
+    pub take_over: bool,
 }
 
 /// One thing that happened.

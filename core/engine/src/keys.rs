@@ -25,6 +25,7 @@
 //!   65 30 {u64 binding}              -> fields: a binding
 //!   65 40 {u64 log}                  -> u64: entries below this one may have been delivered
 //!   65 50 {u64 log} {u64 entry}      -> u32: how often the entry was delivered in vain
+//!   65 60 {u64 producer}             -> fields: how far a producer with a name has counted
 //! ```
 
 use bytes::Bytes;
@@ -40,6 +41,7 @@ const EXCHANGE: u8 = 0x20;
 const BINDING: u8 = 0x30;
 const MARK: u8 = 0x40;
 const ATTEMPTS: u8 = 0x50;
+const PRODUCER: u8 = 0x60;
 
 const KIND_SHIFT: u32 = 60;
 const NUMBER_MASK: u64 = (1 << KIND_SHIFT) - 1;
@@ -103,6 +105,8 @@ pub(crate) enum KeyKind {
     Mark(LogId),
     /// How often an entry was delivered in vain.
     Attempts(LogId, u64),
+    /// How far a producer has counted.
+    Producer(u64),
 }
 
 /// The key's bytes.
@@ -115,6 +119,7 @@ pub(crate) fn key(kind: KeyKind) -> Bytes {
         KeyKind::Exchange(number) => numbered(&mut bytes, EXCHANGE, number),
         KeyKind::Binding(number) => numbered(&mut bytes, BINDING, number),
         KeyKind::Mark(log) => numbered(&mut bytes, MARK, log),
+        KeyKind::Producer(number) => numbered(&mut bytes, PRODUCER, number),
         KeyKind::Attempts(log, seq) => {
             numbered(&mut bytes, ATTEMPTS, log);
             bytes.extend_from_slice(&seq.to_be_bytes());
@@ -150,6 +155,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<KeyKind> {
         EXCHANGE => KeyKind::Exchange(number),
         BINDING => KeyKind::Binding(number),
         MARK => KeyKind::Mark(number),
+        PRODUCER => KeyKind::Producer(number),
         _ => return None,
     })
 }
@@ -172,6 +178,7 @@ mod tests {
             KeyKind::Exchange(8),
             KeyKind::Binding(9),
             KeyKind::Mark(lane_log(7, 4)),
+            KeyKind::Producer(10),
             KeyKind::Attempts(lane_log(7, 4), u64::MAX),
         ] {
             let bytes = key(kind);

@@ -13,18 +13,21 @@
 //!   config           policies and limits
 //!   engine           the state machine: which input goes where
 //!   session          one connection, and the order of its answers
+//!   client_ids       who has a client id for itself
 //!   publish          from a producer to queues
 //!   routing/         virtual hosts, exchanges, bindings
 //!   queue/           what waits: lanes, views, paging, dispatch
 //!   subscription     consumers: credit, and what they have not settled
 //!   consume          subscribing and leaving
 //!   browse           looking without consuming
+//!   drain            credit that is used or lost
 //!   settle           done with, again, or never
 //!   dead_letter      what cannot be processed
 //!   delayed          what is not to be delivered yet
 //!   expiry           what is too late
 //!   transaction      together or not at all
 //!   flow             publishes that wait for room
+//!   duplicates       messages that are sent again
 //!   commit           batches, and what waits for them
 //!   reads            what was asked of the store, and why
 //!   admin, query     making, removing, asking
@@ -36,12 +39,15 @@
 
 mod admin;
 mod browse;
+mod client_ids;
 mod commit;
 mod config;
 mod consume;
 mod dead_letter;
 mod definition;
 mod delayed;
+mod drain;
+mod duplicates;
 mod engine;
 mod events;
 mod expiry;

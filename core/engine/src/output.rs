@@ -48,6 +48,8 @@ pub struct Outputs {
     pub replies: Vec<(SessionId, Reply)>,
     /// Messages, for each session in order.
     pub deliveries: Vec<(SessionId, Delivery)>,
+    /// Answers that are to be handed over behind all `deliveries` up to here.
+    pub drained: Vec<(SessionId, Reply)>,
     /// Changes of flow.
     pub flow: Vec<(SessionId, FlowChange)>,
     /// What to fetch.
@@ -65,6 +67,7 @@ impl Outputs {
     pub fn clear(&mut self) {
         self.replies.clear();
         self.deliveries.clear();
+        self.drained.clear();
         self.flow.clear();
         self.reads.clear();
         self.closes.clear();

@@ -3,6 +3,7 @@
 
 use crate::commit::CommitId;
 use crate::config::WhenFull;
+use crate::duplicates::Sequenced;
 use crate::engine::{Engine, State};
 use crate::events::{Change, check_reserved};
 use crate::flow::{Coming, Obstacle, Parked};
@@ -36,9 +37,11 @@ impl Engine {
         if session.producers.len() >= max && !session.producers.contains_key(&id) {
             return Err(limit("producers", "limits.max_producers_per_session", max));
         }
-        let targets = Targets::new(attach.destinations);
+        let targets = Targets::new(attach.destinations.clone());
         let destinations = targets.destinations.clone();
-        if let Some(before) = session.producers.insert(id, targets) {
+        let before = session.producers.insert(id, targets);
+        self.name_producer(key, id, &attach);
+        if let Some(before) = before {
             self.tell_producer(key, id, &before.destinations, Change::Removed);
         }
         self.tell_producer(key, id, &destinations, Change::Added);
@@ -66,8 +69,21 @@ impl Engine {
         }
         let mut routes = std::mem::take(&mut self.scratch);
         routes.clear();
-        let result = self.publish_routed(key, meta, message, &mut routes, out);
+        let sequenced = self.sequenced(key, meta.producer, &message);
+        let result = match sequenced.as_ref().and_then(|one| self.repeated(one)) {
+            Some(need) => {
+                self.scratch = routes;
+                return self.confirm_repeated(key, meta, need, out);
+            }
+            None => self.publish_routed(key, meta, message, sequenced.as_ref(), &mut routes, out),
+        };
         self.scratch = routes;
+        if let Some(one) = &sequenced {
+            match &result {
+                Ok(Published::Done(need)) => self.remember(one, *need),
+                Ok(Published::Parked) | Err(_) => self.leave_open(one),
+            }
+        }
         match result {
             Ok(Published::Parked) => {}
             Ok(Published::Done(need)) => {
@@ -87,6 +103,7 @@ impl Engine {
         key: Key<Session>,
         meta: PublishMeta,
         message: Message,
+        sequenced: Option<&Sequenced>,
         routes: &mut Vec<Key<Queue>>,
         out: &mut Outputs,
     ) -> Result<Published, Refusal> {
@@ -95,7 +112,7 @@ impl Engine {
         let Some(targets) = session.producers.get(&meta.producer) else {
             return Err(Refusal::new(Reason::NotFound, format!("there is no producer {}", meta.producer)));
         };
-        let behind = self.flow.is_behind(key, &targets.destinations, u64::MAX);
+        let behind = self.flow.is_behind(key, &targets.destinations, sequenced, u64::MAX);
         match (targets.direct, &targets.cached) {
             (Some(queue), _) if self.queues.get(queue).is_some() => routes.push(queue),
             (_, Some((generation, cached))) if *generation == self.routing.generation => {
@@ -113,7 +130,7 @@ impl Engine {
         if let Some(obstacle) = obstacle.or(behind.then_some(Ok(Obstacle::Behind))) {
             let obstacle = obstacle?;
             self.check_patience(key)?;
-            self.park_publish(key, meta, message, obstacle, out);
+            self.park_publish(key, meta, message, sequenced, obstacle, out);
             return Ok(Published::Parked);
         }
         if is_delayed {
@@ -307,6 +324,7 @@ impl Engine {
         key: Key<Session>,
         meta: PublishMeta,
         message: Message,
+        sequenced: Option<&Sequenced>,
         obstacle: Obstacle,
         out: &mut Outputs,
     ) {
@@ -321,6 +339,7 @@ impl Engine {
             ticket: meta.confirm.then(|| session.line.park(meta.token)),
             token: meta.token,
             destinations: targets.destinations.clone(),
+            sequenced: sequenced.cloned(),
             message,
         };
         self.park(parked, obstacle, out);

@@ -3,15 +3,13 @@
 
 use crate::engine::{Engine, State};
 use crate::queue::Queue;
+use crate::routing::VirtualHost;
 use crate::session::Session;
 use crate::slab::Key;
 use sabir_model::fields::{self, number as field};
 use sabir_model::pattern::Pattern;
 use sabir_model::verb::{Query, Reason, Refusal, Told};
 use sabir_model::{Destination, DestinationKind};
-
-/// Most destinations that one answer names.
-const MAX_LISTED: usize = 10_000;
 
 /// Counts since the engine began, and of what there is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +36,8 @@ pub struct Stats {
     pub uncommitted_bytes: u64,
     /// Messages published.
     pub published: u64,
+    /// Messages that were sent again, and not taken again.
+    pub duplicates: u64,
     /// Messages delivered.
     pub delivered: u64,
     /// Deliveries accepted.
@@ -78,7 +78,9 @@ impl Engine {
     }
 
     /// Answers a question. A list repeats, for each destination, the field `DESTINATION` and six fields `COUNT`:
-    /// messages, bytes, in flight, consumers, bytes in memory, parked publishes.
+    /// messages, bytes, in flight, consumers, bytes in memory, parked publishes. Of temporary destinations, whose
+    /// contents are their owners', it has the names alone. Its text is how many there are; it names no more than
+    /// `limits.max_listed` of them.
     pub(crate) fn query(&self, key: Key<Session>, query: &Query) -> Result<Told, Refusal> {
         match query {
             Query::List(wanted) => self.list(key, wanted),
@@ -90,6 +92,9 @@ impl Engine {
         let pattern =
             Pattern::parse(&wanted.name).map_err(|error| Refusal::new(Reason::Invalid, error.to_string()))?;
         let host = self.sessions.get(key).map(|session| session.virtual_host);
+        if matches!(wanted.kind, DestinationKind::TempQueue | DestinationKind::TempTopic) {
+            return Ok(self.list_temporary(host, wanted.kind, &pattern));
+        }
         let mut found: Vec<(Destination, [u64; 6])> = Vec::new();
         for (_, queue) in self.queues.iter() {
             if Some(queue.host) != host || queue.kind != wanted.kind || !pattern.matches(&queue.name) {
@@ -107,13 +112,36 @@ impl Engine {
         }
         found.sort_unstable();
         let mut told = Told { text: found.len().to_string(), fields: Vec::new() };
-        for (destination, counts) in found.into_iter().take(MAX_LISTED) {
+        for (destination, counts) in found.into_iter().take(self.config.limits.max_listed) {
             fields::put(&mut told.fields, field::DESTINATION, destination.to_string().as_bytes());
             for count in counts {
                 fields::put(&mut told.fields, field::COUNT, &count.to_le_bytes());
             }
         }
         Ok(told)
+    }
+
+    /// The temporary destinations of all sessions, by name.
+    fn list_temporary(
+        &self,
+        host: Option<Key<VirtualHost>>,
+        kind: DestinationKind,
+        pattern: &Pattern,
+    ) -> Told {
+        let mut told = Told::default();
+        let Some(host) = host.and_then(|host| self.routing.hosts.get(host)) else { return told };
+        let queues = host.temporary_queues.keys().filter(|_| kind == DestinationKind::TempQueue);
+        let topics = host.topic_owners.keys().filter(|_| kind == DestinationKind::TempTopic);
+        let mut count = 0;
+        for name in queues.chain(topics).filter(|name| pattern.matches(name)) {
+            count += 1;
+            if count <= self.config.limits.max_listed {
+                let destination = Destination { kind, name: name.clone() };
+                fields::put(&mut told.fields, field::DESTINATION, destination.to_string().as_bytes());
+            }
+        }
+        told.text = count.to_string();
+        told
     }
 
     fn explain(&self, key: Key<Session>, destination: &Destination) -> Result<Told, Refusal> {

@@ -5,6 +5,7 @@
 
 use crate::config::Config;
 use crate::definition::{BindingDefinition, ExchangeDefinition, QueueDefinition};
+use crate::duplicates::Remembered;
 use crate::engine::Engine;
 use crate::keys::{self, KeyKind, LogKind};
 use crate::output::CommitNeed;
@@ -44,6 +45,7 @@ struct Found {
     bindings: Vec<(u64, BindingDefinition)>,
     marks: Vec<(LogId, u64)>,
     attempts: Vec<(LogId, u64, u32)>,
+    producers: Vec<Remembered>,
     reserved: u64,
 }
 
@@ -90,6 +92,9 @@ impl Engine {
             }
         }
         engine.delayed.recovered(engine.number_next);
+        found.producers.into_iter().for_each(|producer| engine.duplicates.recover(producer));
+        let max = engine.config.limits.max_remembered_producers;
+        engine.duplicates.shrink(max, &mut engine.pending);
         Ok(engine)
     }
 
@@ -215,6 +220,9 @@ fn sort_keys(keys: &[(Bytes, Bytes)]) -> Result<Found, RecoverError> {
             Some(KeyKind::Attempts(log, seq)) => {
                 let attempts = value.as_ref().try_into().map_err(|_| damaged())?;
                 found.attempts.push((log, seq, u32::from_le_bytes(attempts)));
+            }
+            Some(KeyKind::Producer(number)) => {
+                found.producers.push(Remembered::decode(number, value).ok_or_else(damaged)?);
             }
             None => return Err(damaged()),
         }

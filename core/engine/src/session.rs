@@ -6,6 +6,7 @@
 //! consumes must be able to make room.
 
 use crate::commit::{CommitId, Commits};
+use crate::duplicates::Named;
 use crate::input::Client;
 use crate::output::{FlowChange, Outputs};
 use crate::queue::Queue;
@@ -23,6 +24,8 @@ pub(crate) struct Session {
     pub client: Client,
     pub virtual_host: Key<VirtualHost>,
     pub producers: BTreeMap<u64, Targets>,
+    /// Of `producers`: those whose repetitions are known.
+    pub named: BTreeMap<u64, Named>,
     pub subscriptions: BTreeMap<u64, Key<Subscription>>,
     pub transactions: BTreeMap<u64, Transaction>,
     /// Queues that go with the session: its temporary and exclusive ones.
@@ -54,6 +57,7 @@ impl Session {
             client,
             virtual_host,
             producers: BTreeMap::new(),
+            named: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             transactions: BTreeMap::new(),
             owned_queues: Vec::new(),
@@ -68,6 +72,12 @@ impl Session {
             orderly: false,
             noted: CommitId(0),
         }
+    }
+
+    /// Takes a producer out.
+    pub fn remove_producer(&mut self, id: u64) -> Option<Targets> {
+        self.named.remove(&id);
+        self.producers.remove(&id)
     }
 
     /// Whether it does nothing but publish through one producer.

@@ -5,8 +5,10 @@
 //! back at once and are held here. Small transactions wait in memory; a large one goes on in a hidden log, from which
 //! its commit links into the queues, so that memory stays flat. What a crash leaves there is removed by recovery.
 
+use crate::commit::CommitId;
 use crate::dead_letter::Cause;
 use crate::delayed::{Body, Facts};
+use crate::duplicates::Sequenced;
 use crate::engine::{Engine, State};
 use crate::flow::Coming;
 use crate::keys;
@@ -46,6 +48,8 @@ enum Item {
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     items: Vec<Item>,
+    /// Places in the counts of their producers, of those items that have one, by the item's index.
+    sequenced: Vec<(usize, Sequenced)>,
     settled: Vec<(Unsettled, Outcome)>,
     /// Bytes published.
     bytes: usize,
@@ -155,7 +159,11 @@ impl Engine {
         message: Message,
         out: &mut Outputs,
     ) {
-        match self.try_publish_later(key, meta, id, message) {
+        let sequenced = self.sequenced(key, meta.producer, &message);
+        if let Some(need) = sequenced.as_ref().and_then(|one| self.repeated(one)) {
+            return self.confirm_repeated(key, meta, need, out);
+        }
+        match self.try_publish_later(key, meta, id, message, sequenced) {
             Ok(()) if meta.confirm => self.answer(key, meta.token, None, Answer::Done, Kind::Publish, out),
             Ok(()) => {}
             Err(refusal) => {
@@ -180,6 +188,7 @@ impl Engine {
         meta: PublishMeta,
         id: u64,
         message: Message,
+        sequenced: Option<Sequenced>,
     ) -> Result<(), Refusal> {
         if self.state != State::Running {
             return Err(self.state_refusal());
@@ -216,10 +225,14 @@ impl Engine {
         } else {
             Item::Held { message, destinations }
         };
+        if let Some(one) = &sequenced {
+            self.leave_open(one);
+        }
         if let Some(transaction) =
             self.sessions.get_mut(key).and_then(|session| session.transactions.get_mut(&id))
         {
             transaction.bytes = bytes;
+            transaction.sequenced.extend(sequenced.map(|one| (transaction.items.len(), one)));
             transaction.items.push(item);
         }
         Ok(())
@@ -289,8 +302,19 @@ impl Engine {
         };
         let log = transaction.log;
         let items = std::mem::take(&mut transaction.items);
-        for (item, routes) in items.into_iter().zip(routed) {
-            self.commit_item(key, log, item, &routes);
+        let mut sequenced = std::mem::take(&mut transaction.sequenced).into_iter().peekable();
+        for (at, (item, routes)) in items.into_iter().zip(routed).enumerate() {
+            let one = sequenced.next_if(|(of, _)| *of == at).map(|(_, one)| one);
+            if one.as_ref().is_some_and(|one| self.repeated(one).is_some()) {
+                // The same transaction was committed over another connection meanwhile.
+                self.counters.duplicates += 1;
+                self.give_up(item);
+                continue;
+            }
+            let need = self.commit_item(key, log, item, &routes);
+            if let Some(one) = one {
+                self.remember(&one, need);
+            }
         }
         for (unsettled, outcome) in std::mem::take(&mut transaction.settled) {
             if removes {
@@ -326,29 +350,43 @@ impl Engine {
         Ok(routed)
     }
 
-    fn commit_item(&mut self, key: Key<Session>, log: Option<u64>, item: Item, routes: &[Key<Queue>]) {
-        let Some(host) = self.sessions.get(key).map(|session| session.virtual_host) else { return };
+    /// Makes a publish count. Answers the batch that must be committed first, if any.
+    fn commit_item(
+        &mut self,
+        key: Key<Session>,
+        log: Option<u64>,
+        item: Item,
+        routes: &[Key<Queue>],
+    ) -> Option<CommitId> {
+        let host = self.sessions.get(key).map(|session| session.virtual_host)?;
         match item {
-            Item::Held { message, destinations } => {
-                self.apply(host, &destinations, &message, routes, true);
-            }
+            Item::Held { message, destinations } => self.apply(host, &destinations, &message, routes, true),
             Item::Spilled { facts, durable, temporary, routes, delayed } => {
-                let Some(log) = log.map(keys::transaction_log) else { return };
+                let log = log.map(keys::transaction_log)?;
                 self.counters.published += 1;
                 self.keep_promises(&routes);
                 let durable = durable.map(|seq| (log, seq));
                 let temporary = temporary.map(|seq| (log | TEMPORARY, seq));
                 if let Some(destinations) = delayed {
                     let body = Body::Stored { durable, temporary };
-                    if self.delay_body(host, &destinations, &facts, body).is_ok() {
-                        return;
+                    if let Ok(need) = self.delay_body(host, &destinations, &facts, body) {
+                        return need;
                     }
                     // It was allowed when it was published, and is not any more: early is better than never.
                 }
                 for to in routes {
                     self.link_spilled(to, &facts, durable, temporary);
                 }
+                durable.map(|_| self.pending.id)
             }
+        }
+    }
+
+    /// A publish comes to nothing.
+    fn give_up(&mut self, item: Item) {
+        if let Item::Spilled { routes, .. } = item {
+            self.keep_promises(&routes);
+            routes.into_iter().for_each(|queue| self.collect_queue(queue));
         }
     }
 
@@ -407,10 +445,7 @@ impl Engine {
     pub(crate) fn roll_back(&mut self, mut transaction: Transaction) {
         self.drop_hidden(&transaction);
         for item in std::mem::take(&mut transaction.items) {
-            if let Item::Spilled { routes, .. } = item {
-                self.keep_promises(&routes);
-                routes.into_iter().for_each(|queue| self.collect_queue(queue));
-            }
+            self.give_up(item);
         }
         let mut settled = std::mem::take(&mut transaction.settled);
         settled.sort_unstable_by_key(|(unsettled, _)| unsettled.tag);

@@ -24,6 +24,7 @@ pub struct Draft<'t> {
     pub expiration_ms: i64,
     pub deliver_at_ms: i64,
     pub color: Option<&'t str>,
+    pub sequence: Option<u64>,
     pub group: Option<&'t str>,
     /// It is the last of its group.
     pub closes_group: bool,
@@ -38,6 +39,7 @@ pub fn draft(text: &str) -> Draft<'_> {
         expiration_ms: 0,
         deliver_at_ms: 0,
         color: None,
+        sequence: None,
         group: None,
         closes_group: false,
     }
@@ -60,6 +62,9 @@ impl Draft<'_> {
         }
         if self.closes_group {
             assert!(writer.field(Field::GroupSequence, &(-1i32).to_le_bytes()));
+        }
+        if let Some(sequence) = self.sequence {
+            assert!(writer.producer_sequence(sequence));
         }
         if let Some(color) = self.color {
             assert!(writer.property("color", &Value::Text(color)));
@@ -105,6 +110,8 @@ pub struct Broker {
     pub deliveries: BTreeMap<u64, VecDeque<Delivery>>,
     /// Replies by session, not yet looked at.
     pub replies: BTreeMap<u64, VecDeque<Reply>>,
+    /// Behind how many deliveries of their session answers to drains came, by token.
+    pub behind: BTreeMap<u64, usize>,
     /// Whether batches are committed by themselves.
     pub auto_commit: bool,
     next_token: u64,
@@ -138,6 +145,7 @@ impl Broker {
             config,
             deliveries: BTreeMap::new(),
             replies: BTreeMap::new(),
+            behind: BTreeMap::new(),
             auto_commit: true,
             next_token: 1,
             batches: 0,
@@ -170,6 +178,11 @@ impl Broker {
                 self.deliveries.entry(session.0).or_default().push_back(delivery);
             }
             for (session, reply) in self.out.replies.drain(..) {
+                self.replies.entry(session.0).or_default().push_back(reply);
+            }
+            for (session, reply) in self.out.drained.drain(..) {
+                let behind = self.deliveries.get(&session.0).map_or(0, VecDeque::len);
+                self.behind.insert(reply.token, behind);
                 self.replies.entry(session.0).or_default().push_back(reply);
             }
             if let Some(request) = self.out.reads.pop() {
@@ -324,6 +337,12 @@ impl Broker {
         let attach = Attach { destinations: parse(destinations), producer_name: None };
         let token = self.send(session, id, 0, Verb::Attach(Box::new(attach)));
         assert_eq!(self.answer(session, token), Some(Reaction::Done));
+    }
+
+    /// Makes a producer that has a name for this queue.
+    pub fn produce_as(&mut self, session: u64, id: u64, name: &str, destinations: &[&str]) {
+        let attach = Attach { destinations: parse(destinations), producer_name: Some(name.to_owned()) };
+        self.done(session, id, 0, Verb::Attach(Box::new(attach)));
     }
 
     pub fn publish(&mut self, session: u64, producer: u64, draft: Draft<'_>) -> u64 {

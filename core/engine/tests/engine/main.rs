@@ -2,6 +2,9 @@
 //! The engine as its server sees it: verbs and commits in; answers, deliveries and batches out.
 
 mod broker;
+mod client_ids;
+mod drain;
+mod duplicates;
 mod events;
 mod flow;
 mod groups;

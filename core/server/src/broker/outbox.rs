@@ -7,6 +7,7 @@
 
 use sabir_engine::FlowChange;
 use sabir_model::{Delivery, Reply};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -26,6 +27,8 @@ pub struct Waiting {
     pub replies: Vec<Reply>,
     /// Deliveries, in order.
     pub deliveries: Vec<Delivery>,
+    /// Answers that stand behind so many of the deliveries.
+    pub behind: VecDeque<(usize, Reply)>,
     /// How the session's publishes fare now; `None`: as before.
     pub flow: Option<FlowChange>,
     /// The broker ends the session.
@@ -45,7 +48,11 @@ pub enum End {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.replies.is_empty() && self.deliveries.is_empty() && self.flow.is_none() && self.end.is_none()
+        self.replies.is_empty()
+            && self.deliveries.is_empty()
+            && self.behind.is_empty()
+            && self.flow.is_none()
+            && self.end.is_none()
     }
 }
 
@@ -84,6 +91,7 @@ impl Outbox {
         }
         std::mem::swap(&mut waiting.replies, &mut taken.replies);
         std::mem::swap(&mut waiting.deliveries, &mut taken.deliveries);
+        std::mem::swap(&mut waiting.behind, &mut taken.behind);
         taken.flow = waiting.flow.take();
         taken.end = waiting.end.take();
         true
@@ -114,6 +122,8 @@ pub struct Taken {
     pub replies: Vec<Reply>,
     /// Deliveries.
     pub deliveries: Vec<Delivery>,
+    /// See [`Waiting::behind`].
+    pub behind: VecDeque<(usize, Reply)>,
     /// See [`Waiting::flow`].
     pub flow: Option<FlowChange>,
     /// See [`Waiting::end`].
@@ -123,7 +133,7 @@ pub struct Taken {
 impl Taken {
     /// Whether all of it was handed over.
     pub fn is_done(&self) -> bool {
-        self.replies.is_empty() && self.deliveries.is_empty()
+        self.replies.is_empty() && self.deliveries.is_empty() && self.behind.is_empty()
     }
 
     /// Gives memory back that a burst has left behind.

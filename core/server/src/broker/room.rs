@@ -10,6 +10,7 @@ use super::outbox::{End, Outbox};
 use super::signals::{CommitSignal, DeadlineSignal};
 use sabir_engine::{Client, CommitId, CommitNeed, Engine, Input, Outputs, ReadRequest};
 use sabir_model::store::Batch;
+use sabir_model::verb::Refusal;
 use sabir_model::{Now, Request, SessionId};
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -154,9 +155,15 @@ impl Room {
         }
     }
 
-    /// A session has logged in.
-    pub fn open(&self, now: Now, session: SessionId, client: Client) {
-        self.enter(now, Input::Open { session, client });
+    /// A session has logged in. Unless the engine refuses it, that must be told when it ends.
+    pub fn open(&self, now: Now, session: SessionId, client: Client) -> Result<(), Refusal> {
+        let mut refused = None;
+        let need = self.run(now, Input::Open { session, client }, |outputs| {
+            let at = outputs.closes.iter().position(|(closed, _)| *closed == session);
+            refused = at.map(|at| outputs.closes.remove(at).1);
+        });
+        self.commit.need(need);
+        refused.map_or(Ok(()), Err)
     }
 
     /// A session has ended.
@@ -180,9 +187,15 @@ impl Room {
 
     /// Runs the engine and hands out what it answers; the committer is the caller's to tell.
     pub fn enter_quietly(&self, now: Now, input: Input<'_>) -> CommitNeed {
+        self.run(now, input, |_| ())
+    }
+
+    /// The same; `look` sees what the engine answers before it is handed out.
+    fn run(&self, now: Now, input: Input<'_>, look: impl FnOnce(&mut Outputs)) -> CommitNeed {
         let mut inside = self.lock();
         let Inside { engine, outputs, .. } = &mut *inside;
         engine.handle(now, input, outputs);
+        look(outputs);
         let (need, deadline) = (outputs.commit, outputs.deadline_ms);
         inside.distribute();
         // Inside the lock, so that an older deadline never takes the place of a newer one.
@@ -261,6 +274,13 @@ impl Inside {
             while let Some((_, delivery)) = deliveries.next_if(|(next, _)| *next == session) {
                 waiting.deliveries.push(delivery);
             }
+            wakers.extend(waiting.take_waker());
+        }
+        for (session, reply) in outputs.drained.drain(..) {
+            let Some(outbox) = find(session) else { continue };
+            let mut waiting = outbox.lock();
+            let behind = waiting.deliveries.len();
+            waiting.behind.push_back((behind, reply));
             wakers.extend(waiting.take_waker());
         }
         for (session, change) in outputs.flow.drain(..) {

@@ -10,6 +10,8 @@ use sabir_model::pattern::Pattern;
 const COUNT: std::ops::RangeInclusive<u64> = 1..=4_294_967_295;
 /// Counts of which 0 means that there is no bound.
 const COUNT_OR_NONE: std::ops::RangeInclusive<u64> = 0..=i64::MAX as u64;
+/// Counts of which 0 means none at all.
+const COUNT_OR_ZERO: std::ops::RangeInclusive<u64> = 0..=4_294_967_295;
 /// Sizes that a setting may name, in bytes.
 const SIZE: std::ops::RangeInclusive<u64> = 1024..=(1 << 46);
 
@@ -88,8 +90,11 @@ fn policy(reader: &Reader<'_>, over: Policy) -> Policy {
             .boolean_if("dead_letter_non_persistent")
             .unwrap_or(over.dead_letter_non_persistent),
         non_destructive: reader.boolean_if("non_destructive").unwrap_or(over.non_destructive),
-        max_groups: reader.integer_if("max_groups", 1..=1_000_000).map_or(over.max_groups, |max| max as usize),
+        max_groups: reader
+            .integer_if("max_groups", 1..=1_000_000)
+            .map_or(over.max_groups, |max| max as usize),
         group_rebalance: reader.boolean_if("group_rebalance").unwrap_or(over.group_rebalance),
+        detect_duplicates: reader.boolean_if("detect_duplicates").unwrap_or(over.detect_duplicates),
     }
 }
 
@@ -115,6 +120,8 @@ pub fn limits(reader: &Reader<'_>) -> Limits {
     let long_count = |key| reader.integer(key, COUNT);
     Limits {
         memory_bytes: size("memory"),
+        max_remembered_producers: reader.integer("max_remembered_producers", COUNT_OR_ZERO) as usize,
+        max_listed: count("max_listed"),
         uncommitted_bytes: size("uncommitted"),
         max_queues: count("max_queues"),
         max_exchanges: count("max_exchanges"),

@@ -79,9 +79,16 @@ impl EngineEntry {
                 user: batch.session.principal().and_then(|principal| principal.user.clone()),
                 virtual_host: connect.virtual_host.unwrap_or_default(),
                 connection_id: batch.session.connection_id.to_string(),
+                exclusive_client_id: connect.exclusive_client_id,
+                take_over: connect.take_over,
             };
-            self.room.open(batch.now, batch.session.id, client);
-            Answer::Done
+            match self.room.open(batch.now, batch.session.id, client) {
+                Ok(()) => Answer::Done,
+                Err(refusal) => {
+                    self.opened.store(false, Ordering::Release);
+                    Answer::Refused(Box::new(refusal))
+                }
+            }
         };
         let mut waiting = self.outbox.lock();
         waiting.replies.push(Reply { token, answer });

@@ -20,13 +20,23 @@ impl Speaker {
             progress = true;
             let Self { requests, taken, .. } = self;
             let outgoing = Outgoing { now: turn.now, replies: &taken.replies, deliveries: &taken.deliveries };
-            if let Err(refusal) = requests.stack.outbound(&outgoing) {
+            let behind: Vec<Reply> = taken.behind.iter().map(|(_, reply)| reply.clone()).collect();
+            let later = Outgoing { now: turn.now, replies: &behind, deliveries: &[] };
+            let passed = requests.stack.outbound(&outgoing);
+            let passed = if behind.is_empty() { passed } else { passed.and(requests.stack.outbound(&later)) };
+            if let Err(refusal) = passed {
                 taken.replies.clear();
                 taken.deliveries.clear();
+                taken.behind.clear();
                 self.end(turn, &refusal.text)?;
                 return Ok(true);
             }
             requests.order.answered(&mut taken.replies);
+            for (at, reply) in std::mem::take(&mut taken.behind) {
+                let mut ordered = vec![reply];
+                requests.order.answered(&mut ordered);
+                taken.behind.extend(ordered.into_iter().map(|reply| (at, reply)));
+            }
             if let Some(change) = self.taken.flow.take() {
                 self.engine_flow(turn, &change)?;
             }
@@ -62,6 +72,12 @@ impl Speaker {
         }
         self.replies(turn)?;
         self.deliveries(turn)?;
+        while let Some((0, _)) = self.taken.behind.front() {
+            let next = self.taken.behind.pop_front().map(|(_, reply)| reply);
+            self.taken.replies.extend(next);
+            self.replies(turn)?;
+            self.deliveries(turn)?;
+        }
         // Answers without deliveries behind them are still in the buffers.
         self.after_call(turn, &[])?;
         Ok(true)
@@ -99,12 +115,14 @@ impl Speaker {
         Ok(())
     }
 
-    /// Hands over deliveries and writes what the session makes of them.
+    /// Hands over deliveries, up to the first answer that stands behind some, and writes what the session makes of them.
     fn deliveries(&mut self, turn: &mut Turn<'_, '_>) -> Result<(), Ended> {
+        let upto = self.taken.behind.front().map_or(usize::MAX, |(at, _)| *at);
         let (mut deliveries, now) = (std::mem::take(&mut self.taken.deliveries), turn.now);
+        let upto = upto.min(deliveries.len());
         let mut at = 0;
-        while at < deliveries.len() && self.has_room() {
-            let offered = &deliveries[at..];
+        while at < upto && self.has_room() {
+            let offered = &deliveries[at..upto];
             let count = self.tell(turn, |session, out| session.on_deliveries(now, offered, out))?;
             if count == 0 {
                 self.unstick(turn, "a delivery")?;
@@ -116,6 +134,7 @@ impl Speaker {
             at += count;
         }
         deliveries.drain(..at);
+        self.taken.behind.iter_mut().for_each(|(behind, _)| *behind -= at);
         self.taken.deliveries = deliveries;
         Ok(())
     }

@@ -4,9 +4,9 @@
 use crate::awaited::Awaited;
 use crate::batch::fatal;
 use crate::policy::{Authentication, Operation, Policy, Principal};
-use sabir_model::Destination;
 use sabir_model::message::{Field, Head};
 use sabir_model::verb::{Attach, Bind, Declare, Delete, Query, Reason, Refusal, Reply, Request, Subscribe};
+use sabir_model::{Destination, DestinationKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -269,6 +269,14 @@ impl Decisions {
 
     pub(super) fn query(&mut self, asked: &Query) -> Result<(), Refusal> {
         let (Query::List(destination) | Query::Explain(destination)) = asked;
+        if let Query::List(Destination {
+            kind: DestinationKind::TempQueue | DestinationKind::TempTopic,
+            ..
+        }) = asked
+        {
+            // Names alone: clients of ActiveMQ send no reply to a temporary destination of which they have not heard.
+            return Ok(());
+        }
         if destination.kind.is_temporary() {
             return self.need_own(Operation::Read, destination);
         }

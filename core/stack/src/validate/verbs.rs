@@ -14,6 +14,9 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
         Verb::Settle(settle) => settling(settle),
         Verb::Credit { .. } | Verb::Disconnect | Verb::Detach | Verb::Unsubscribe { .. } => Ok(()),
         Verb::Connect(connect) => {
+            let exclusive = connect.exclusive_client_id;
+            need(!exclusive || connect.client_id.is_some(), "a client id of one's own needs a client id")?;
+            need(!connect.take_over || exclusive, "only a client id of one's own is taken over")?;
             let blank = connect
                 .client_id
                 .as_deref()
