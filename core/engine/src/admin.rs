@@ -69,6 +69,7 @@ impl Engine {
         if traits.durable {
             self.write_queue(key);
         }
+        self.bind_virtual(key);
         self.join_patterns(host, key);
         if destination.kind != DestinationKind::Topic {
             self.tell_destination(host, &destination, owner, Change::Added);
@@ -551,6 +552,7 @@ impl Engine {
             exchange.bindings().any(|one| {
                 one.key == routing_key
                     && one.target == target
+                    && !one.implied
                     && one.selector.as_ref().map(|selector| selector.to_string()) == text
             })
         });
@@ -595,7 +597,7 @@ impl Engine {
                 }
             }
         }
-        self.routing.bind(source, Binding { number, key, target, selector, no_local: None });
+        self.routing.bind(source, Binding { number, selector, ..Binding::new(key, target) });
     }
 
     /// A binding is kept when both its ends are.
@@ -668,7 +670,9 @@ impl Engine {
             None => None,
         };
         let numbers = self.routing.unbind(source, &routing_key, |one| {
-            one.target == target && one.selector.as_ref().map(|selector| selector.to_string()) == text
+            one.target == target
+                && !one.implied
+                && one.selector.as_ref().map(|selector| selector.to_string()) == text
         });
         if numbers.is_empty() {
             let text = format!("{} is not bound to {}", bind.target, bind.source);

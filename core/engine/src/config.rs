@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of files: the server fills these in.
 
+use crate::virtual_topics::VirtualTopic;
 use sabir_model::DestinationKind;
 use sabir_model::pattern::{Pattern, PatternError};
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub policies: Vec<PolicyRule>,
     /// The policy of all other destinations.
     pub default_policy: Policy,
+    /// Which queues are views of which topics. Default: none.
+    pub virtual_topics: Vec<VirtualTopic>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -28,6 +31,7 @@ impl Default for Config {
             virtual_hosts: Vec::new(),
             policies: Vec::new(),
             default_policy: Policy::default(),
+            virtual_topics: Vec::new(),
             limits: Limits::default(),
         }
     }

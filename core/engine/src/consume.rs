@@ -106,6 +106,7 @@ impl Engine {
                     if pattern.is_literal() {
                         sources.queues.push(self.queue_in_use(host, name)?);
                     } else {
+                        self.see_topics(key, &pattern)?;
                         sources.queues.extend(self.queues_matching(host, key, &pattern));
                         sources.patterns.push(pattern);
                     }
@@ -257,11 +258,9 @@ impl Engine {
         }
         for (exchange, name) in bindings {
             let binding = Binding {
-                number: 0,
-                key: name.into(),
-                target: BindTarget::Queue(queue),
                 selector: selector.clone(),
                 no_local: no_local.clone(),
+                ..Binding::new(name.into(), BindTarget::Queue(queue))
             };
             self.routing.bind(exchange, binding);
             if let Some(queue) = self.queues.get_mut(queue) {
@@ -308,6 +307,8 @@ impl Engine {
         }
         if by_pattern && let Some(host) = host.and_then(|host| self.routing.hosts.get_mut(host)) {
             host.queue_patterns.extend(sources.patterns.into_iter().map(|pattern| (pattern, consumer)));
+            // What goes to a topic may have to make a queue for it now.
+            self.routing.generation += 1;
         }
         for queue in sources.queues {
             self.sit(consumer, queue);
@@ -338,6 +339,7 @@ impl Engine {
                 groups.spread(consumers);
             }
         }
+        self.consumers_changed(at);
     }
 
     /// Ends a subscription at the wish of its session.
@@ -398,9 +400,13 @@ impl Engine {
         queue.leave_view(view, consumer, &mut self.memory);
         let goes =
             queue.consumers.is_empty() && queue.traits.auto_delete && queue.durable_subscription.is_none();
+        let selector_aware = queue.selector_aware;
         // Somebody else may be the only one to be served now.
         let others = if queue.exclusive.is_empty() { Vec::new() } else { queue.exclusive.clone() };
         self.schedule(at);
+        if selector_aware {
+            self.consumers_changed(at);
+        }
         for other in others {
             self.regain(other);
         }

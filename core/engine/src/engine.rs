@@ -542,7 +542,11 @@ impl Engine {
             self.routing.add_host(host);
         }
         self.memory.limit = config.limits.memory_bytes;
+        let same_views = self.config.virtual_topics == config.virtual_topics;
         self.config = Arc::new(config);
+        if !same_views {
+            self.rebind_virtual();
+        }
         for key in self.queues.keys() {
             let Some(queue) = self.queues.get_mut(key) else { continue };
             let Some(host) = self.routing.hosts.get(queue.host) else { continue };

@@ -26,6 +26,7 @@
 //!   delayed          what is not to be delivered yet
 //!   expiry           what is too late
 //!   transaction      together or not at all
+//!   virtual_topics   queues that are views of topics, by their names
 //!   flow             publishes that wait for room
 //!   duplicates       messages that are sent again
 //!   commit           batches, and what waits for them
@@ -66,6 +67,7 @@ mod settle;
 mod slab;
 mod subscription;
 mod transaction;
+mod virtual_topics;
 
 pub use commit::CommitId;
 pub use config::{Config, DeadLetter, Limits, Policy, PolicyRule, WhenFull};
@@ -74,6 +76,7 @@ pub use input::{Admin, Client, Input};
 pub use output::{CommitNeed, FlowChange, Outputs, ReadId, ReadRequest};
 pub use query::Stats;
 pub use recovery::RecoverError;
+pub use virtual_topics::{VirtualTopic, VirtualTopicError};
 
 /// The server keeps the engine behind a lock, shared by its threads.
 const _: fn() = || {

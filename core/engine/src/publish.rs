@@ -215,6 +215,7 @@ impl Engine {
                     routes.push(*found.ok_or_else(|| missing(destination))?);
                 }
                 DestinationKind::Topic => {
+                    self.see_topic(host, name)?;
                     if let Some(topics) = self.routing.hosts.get(host).map(|host| host.topics) {
                         depends |= self.routing.route(topics, name, publisher, routes);
                     }

@@ -108,8 +108,10 @@ impl Engine {
                         .map_err(damaged)?;
                 }
                 None => {
-                    self.place_queue(host, number, &definition.destination, definition.traits)
+                    let queue = self
+                        .place_queue(host, number, &definition.destination, definition.traits)
                         .map_err(damaged)?;
+                    self.bind_virtual(queue);
                 }
             }
         }

@@ -143,6 +143,8 @@ pub(crate) struct Queue {
     /// Lanes, by priority, whose released entries are being fetched.
     pub fetching: Vec<u8>,
     pub pace: brake::Pace,
+    /// Some of its bindings follow from its name, and mind what its consumers want.
+    pub selector_aware: bool,
     /// Once a message of a group was seen.
     pub groups: Option<Box<Groups>>,
 }
@@ -190,6 +192,7 @@ impl Queue {
             bound: Vec::new(),
             fetching: Vec::new(),
             pace: brake::Pace::default(),
+            selector_aware: false,
             groups: None,
         }
     }

@@ -44,11 +44,30 @@ pub(crate) struct Binding {
     pub target: BindTarget,
     pub selector: Option<Arc<Selector>>,
     pub no_local: Option<NoLocal>,
+    /// It follows from the names of its ends, and nobody asked for it.
+    pub implied: bool,
+    /// Only what one of these wants, unless all of it is wanted.
+    pub wanted: Option<Arc<[Arc<Selector>]>>,
+    pub wanted_by_all: bool,
 }
 
 impl Binding {
+    /// A binding without conditions that is not kept.
+    pub fn new(key: Box<str>, target: BindTarget) -> Self {
+        Binding {
+            number: 0,
+            key,
+            target,
+            selector: None,
+            no_local: None,
+            implied: false,
+            wanted: None,
+            wanted_by_all: false,
+        }
+    }
+
     fn depends_on_message(&self) -> bool {
-        self.selector.is_some() || self.no_local.is_some()
+        self.selector.is_some() || self.no_local.is_some() || (self.wanted.is_some() && !self.wanted_by_all)
     }
 
     fn admits(&self, publisher: &Publisher<'_>) -> bool {
@@ -57,7 +76,10 @@ impl Binding {
             Some(NoLocal::Session(session)) => publisher.session != Some(*session),
             Some(NoLocal::ClientId(id)) => publisher.client_id != Some(id),
         };
-        foreign && self.selector.as_ref().is_none_or(|selector| selector.matches(&publisher.head))
+        let wanted = |any: &Arc<[Arc<Selector>]>| any.iter().any(|one| one.matches(&publisher.head));
+        foreign
+            && self.selector.as_ref().is_none_or(|selector| selector.matches(&publisher.head))
+            && (self.wanted_by_all || self.wanted.as_ref().is_none_or(wanted))
     }
 }
 
@@ -125,6 +147,12 @@ impl Exchange {
         }
         self.open.retain(|(_, binding)| keep(binding));
         numbers
+    }
+
+    /// The bindings with this key.
+    pub fn of_key_mut(&mut self, key: &str) -> impl Iterator<Item = &mut Binding> {
+        let open = self.open.iter_mut().map(|(_, binding)| binding).filter(move |one| *one.key == *key);
+        self.literal.get_mut(key).into_iter().flatten().chain(open)
     }
 
     /// Whether nothing is bound to it.

@@ -7,6 +7,7 @@
 //!   sections     what the keys mean
 //!   security     ... those of users and rules
 //!   policies     ... those of destinations, and the engine's bounds
+//!   virtual_topics  ... those that bind queues to topics by name
 //!   schema       ... those of plugins, by the schema that each carries
 //!   environment  SABIR_SECTION__KEY
 //!   effective    the result as text, each value with where it came from
@@ -23,6 +24,7 @@ mod schema;
 mod sections;
 mod security;
 mod tree;
+mod virtual_topics;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use reader::nearest;

@@ -4,7 +4,7 @@
 use super::error::{ConfigError, ConfigErrors};
 use super::reader::{Errors, Reader};
 use super::tree::{Node, Origin, Table, Value};
-use super::{Config, policies, security};
+use super::{Config, policies, security, virtual_topics};
 use sabir_engine::Config as EngineConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -145,8 +145,14 @@ pub fn read(root: &Node) -> Result<Config, ConfigErrors> {
         section(&top, "limits", &errors, |r| (limits(r), policies::limits(r), security::limits(r)));
     let rules = security::rules(&top, &errors);
     let (default_policy, policies) = policies::read(&top, &errors);
-    let engine =
-        EngineConfig { default_virtual_host, virtual_hosts, policies, default_policy, limits: engine_limits };
+    let engine = EngineConfig {
+        default_virtual_host,
+        virtual_hosts,
+        policies,
+        default_policy,
+        virtual_topics: virtual_topics::read(&top, &errors),
+        limits: engine_limits,
+    };
     let names = Substitutions::new(&broker.data_dir);
     let mut origins = BTreeMap::new();
     let config = Config {

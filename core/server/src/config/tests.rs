@@ -69,6 +69,12 @@ fn every_error_names_file_line_and_key() {
             "sabir.toml:2: security.allow_unauthenticated_remote: must be empty, or in words: \
              \"yes, anybody may connect\"",
         ),
+        (
+            "[[virtual_topics]]\ntopic = \"a.#\"\nqueue = \"Consumer.*.\"",
+            "sabir.toml:3: virtual_topics[0].queue: the queue must be words with dots between them, one of which is \
+             {topic}; * stands for any one word",
+        ),
+        ("[[virtual_topics]]\nqueue = \"a.{topic}\"", "sabir.toml:1: virtual_topics[0].topic: is missing"),
         ("[stores]\njournal = 5", "sabir.toml:2: stores.journal: must be a table, not a whole number"),
     ];
     for (text, expected) in cases {
