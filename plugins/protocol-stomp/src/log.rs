@@ -21,3 +21,11 @@ pub fn vanished(host: &Host, connection_id: &str) {
         host.log(LogLevel::Debug, TARGET, what, &[("connection", connection_id)]);
     }
 }
+
+/// A message of another protocol has a body that cannot be turned into what its kind says.
+pub fn unreadable(host: &Host, connection_id: &str, why: &str) {
+    if host.enabled(LogLevel::Warn, TARGET) {
+        let what = "the body of a message cannot be sent over STOMP";
+        host.log(LogLevel::Warn, TARGET, what, &[("connection", connection_id), ("detail", why)]);
+    }
+}

@@ -41,6 +41,13 @@ pub static SETTINGS: &[Setting] = &[
     ),
     count("default_prefetch", 1, 1_000_000, "1000", "messages in flight when SUBSCRIBE does not say"),
     count("max_prefetch", 1, 1_000_000, "65535", "most messages in flight that SUBSCRIBE may ask for"),
+    count(
+        "max_inflated_bytes",
+        1024,
+        1 << 40,
+        "104857600",
+        "longest body of a compressed message once it is inflated; never more than the largest message",
+    ),
     count("connect_timeout_ms", 100, 600_000, "2000", "how long a client may take to send CONNECT"),
     count("frame_timeout_ms", 100, 3_600_000, "30000", "how long nothing may come of a frame that was begun"),
     count("heartbeat_min_ms", 10, 3_600_000, "1000", "shortest interval of heart-beats, both ways"),
@@ -103,6 +110,8 @@ pub struct Settings {
     pub default_prefetch: u64,
     /// See `max_prefetch`.
     pub max_prefetch: u64,
+    /// See `max_inflated_bytes`.
+    pub max_inflated_bytes: usize,
     /// See `connect_timeout_ms`.
     pub connect_timeout_ms: u64,
     /// See `frame_timeout_ms`.
@@ -152,6 +161,7 @@ impl Settings {
             max_pending_receipts: size("max_pending_receipts"),
             default_prefetch: values.count("default_prefetch").min(values.count("max_prefetch")),
             max_prefetch: values.count("max_prefetch"),
+            max_inflated_bytes: size("max_inflated_bytes"),
             connect_timeout_ms: values.count("connect_timeout_ms"),
             frame_timeout_ms: values.count("frame_timeout_ms"),
             heartbeat_min_ms: values.count("heartbeat_min_ms"),

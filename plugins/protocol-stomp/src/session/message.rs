@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deliveries to `MESSAGE` frames.
 
+use super::body::{self, Body};
 use super::problem::Problem;
 use super::subscribe::AckMode;
 use super::{Core, KEPT_SCRATCH_BYTES, Phase, Step};
@@ -13,9 +14,6 @@ use sabir_model::property::Value;
 use sabir_sdk::protocol::{DeliveryRef, Out};
 use std::hash::BuildHasher;
 
-/// Bodies from this length on are written from where they lie.
-const REFERENCED_BODY_BYTES: usize = 4096;
-
 type Writer<'s> = FrameWriter<'s, Vec<u8>>;
 
 impl Core {
@@ -25,7 +23,10 @@ impl Core {
             // Not taken: what was never written must not count as delivered.
             return Step::Full;
         }
-        if delivery.continued {
+        if self.conversion.is_enough() {
+            return Step::Full;
+        }
+        if delivery.continued && !self.conversion.is_gathering() {
             return if self.sending { self.write_piece(delivery, index, out) } else { Step::Done };
         }
         if delivery.cancelled {
@@ -36,10 +37,14 @@ impl Core {
         // Messages may still come for a subscription that the client has ended; the broker has taken them back.
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        let step = if delivery.end_of_browse {
+        let step = if delivery.continued {
+            self.gather(delivery, &mut scratch, out)
+        } else if delivery.end_of_browse {
             self.write_end_of_browse(delivery, &mut scratch, out)
+        } else if body::is_foreign(delivery) {
+            self.write_foreign(delivery, &mut scratch, out)
         } else {
-            self.write_message(delivery, index, &mut scratch, out)
+            self.write_message(delivery, Body::Delivered(index), &mut scratch, out)
         };
         self.scratch = scratch;
         if self.scratch.capacity() > 64 * KEPT_SCRATCH_BYTES {
@@ -48,16 +53,17 @@ impl Core {
         step
     }
 
-    fn write_message(
+    /// Writes a message with this body.
+    pub fn write_message(
         &mut self,
         delivery: &DeliveryRef<'_>,
-        index: usize,
+        body: Body<'_>,
         scratch: &mut Vec<u8>,
         out: &mut Out<'_>,
     ) -> Step {
-        let Some(needs_ack) = self.compose_head(delivery, scratch) else { return Step::Done };
+        let Some(needs_ack) = self.compose_head(delivery, &body, scratch) else { return Step::Done };
         out.write(scratch);
-        write_body(delivery, index, out);
+        body.write(delivery, out);
         if out.overflowed() {
             return Step::Full;
         }
@@ -73,7 +79,7 @@ impl Core {
     }
 
     fn write_piece(&mut self, delivery: &DeliveryRef<'_>, index: usize, out: &mut Out<'_>) -> Step {
-        write_body(delivery, index, out);
+        Body::Delivered(index).write(delivery, out);
         if out.overflowed() {
             return Step::Full;
         }
@@ -83,7 +89,12 @@ impl Core {
 
     /// Composes the head; the answer is whether the client is to acknowledge the message, or nothing if nobody
     /// wants it any more.
-    fn compose_head(&mut self, delivery: &DeliveryRef<'_>, scratch: &mut Vec<u8>) -> Option<bool> {
+    fn compose_head(
+        &mut self,
+        delivery: &DeliveryRef<'_>,
+        body: &Body<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Option<bool> {
         let escapes = self.version.escapes();
         let head = &delivery.head;
         let subscription = self.subscriptions.get_mut(delivery.subscription)?;
@@ -128,8 +139,11 @@ impl Core {
             };
         }
         frame = self.label_headers(frame, delivery.label);
+        if let Body::Unreadable(_, error) = body {
+            frame = frame.header("body-error", &error.to_string());
+        }
         frame = property_headers(frame, delivery, has_reply_to);
-        frame = body_headers(frame, delivery);
+        frame = body_headers(frame, delivery, body);
         frame.end_head();
         Some(needs_ack)
     }
@@ -268,12 +282,12 @@ fn property_headers<'s>(mut frame: Writer<'s>, delivery: &DeliveryRef<'_>, has_r
 }
 
 /// Text has no `content-length`, as in ActiveMQ, unless it must: it has a NUL, or comes in pieces.
-fn body_headers<'s>(frame: Writer<'s>, delivery: &DeliveryRef<'_>) -> Writer<'s> {
-    let counted = |frame: Writer<'s>| frame.number("content-length", delivery.body_total);
+fn body_headers<'s>(frame: Writer<'s>, delivery: &DeliveryRef<'_>, body: &Body<'_>) -> Writer<'s> {
+    let counted = |frame: Writer<'s>| frame.number("content-length", body.total(delivery));
     match delivery.head.body_kind() {
         BodyKind::None => frame,
         BodyKind::Text if delivery.more => counted(frame).raw("amq-msg-type", b"text"),
-        BodyKind::Text if memchr::memchr(0, delivery.body).is_some() => {
+        BodyKind::Text if memchr::memchr(0, body.bytes(delivery)).is_some() => {
             counted(frame).raw("amq-msg-type", b"text")
         }
         BodyKind::Text => frame,
@@ -281,16 +295,5 @@ fn body_headers<'s>(frame: Writer<'s>, delivery: &DeliveryRef<'_>) -> Writer<'s>
         BodyKind::Map => counted(frame).raw("amq-msg-type", b"map"),
         BodyKind::Stream => counted(frame).raw("amq-msg-type", b"stream"),
         BodyKind::Object => counted(frame).raw("amq-msg-type", b"object"),
-    }
-}
-
-fn write_body(delivery: &DeliveryRef<'_>, index: usize, out: &mut Out<'_>) {
-    if delivery.body.len() >= REFERENCED_BODY_BYTES {
-        out.write_body(index, 0, delivery.body.len());
-    } else {
-        out.write(delivery.body);
-    }
-    if !delivery.more {
-        out.write(b"\0");
     }
 }

@@ -9,6 +9,7 @@
 //!   settle         ACK, NACK
 //!   transaction    BEGIN, COMMIT, ABORT
 //!   message        deliveries to MESSAGE frames
+//!   body           bodies that another protocol left in a form of its own
 //!   receipts       what the broker has yet to answer, in order
 //!   temporary      the connection's own temporary destinations
 //!   timers         heart-beats and time-outs
@@ -18,6 +19,7 @@
 //! Every step first writes to `out`, then looks whether there was room, and only then changes the session: a step
 //! that did not fit is taken back and done again, and leaves no trace.
 
+mod body;
 mod connect;
 mod message;
 mod problem;
@@ -31,6 +33,7 @@ mod transaction;
 
 use crate::codec::{Command, Decoded, Decoder, Frame, HeaderName, Limits, Version};
 use crate::settings::Settings;
+use body::Conversion;
 use problem::Problem;
 use receipts::{Kind, Receipts};
 use sabir_sdk::Host;
@@ -100,6 +103,8 @@ struct Core {
     held: bool,
     /// The body of a MESSAGE is leaving in pieces: no other frame may come between.
     sending: bool,
+    /// Bodies that are turned into another form.
+    conversion: Conversion,
     /// An `ERROR` that found no room, or must wait for the end of a body.
     failure: Option<Box<problem::Failure>>,
     /// Frames are composed here, then written at once.
@@ -136,6 +141,7 @@ impl StompSession {
                 receiving: false,
                 held: false,
                 sending: false,
+                conversion: Conversion::default(),
                 failure: None,
                 scratch: Vec::new(),
                 hasher: RandomState::new(),
@@ -243,6 +249,7 @@ impl Session for StompSession {
 
     fn on_deliveries(&mut self, now: Now, deliveries: Deliveries<'_>, out: &mut Out<'_>) -> usize {
         self.core.flush(now, out);
+        self.core.conversion.begin_call();
         let mut taken = 0;
         for delivery in deliveries.iter() {
             let mark = out.mark();

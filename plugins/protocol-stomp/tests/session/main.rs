@@ -5,6 +5,7 @@ mod bad_input;
 mod connect;
 mod deliver;
 mod destinations;
+mod foreign;
 mod peer;
 mod receipts;
 mod room;

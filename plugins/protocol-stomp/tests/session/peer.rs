@@ -170,11 +170,20 @@ impl Peer {
 
     /// The broker delivers a body in pieces, of which the first `skip` were taken; the answer is how many are now.
     pub fn deliver_pieces(&mut self, delivery: &Delivery, piece_bytes: usize, skip: usize) -> usize {
+        self.deliver_all_in_pieces(std::slice::from_ref(delivery), piece_bytes, skip)
+    }
+
+    /// The same for several; their pieces follow each other.
+    pub fn deliver_all_in_pieces(
+        &mut self,
+        deliveries: &[Delivery],
+        piece_bytes: usize,
+        skip: usize,
+    ) -> usize {
         self.buffers.reset();
-        let one = std::slice::from_ref(delivery);
-        let array = DeliveryArray::in_pieces(one, piece_bytes).after(skip);
+        let array = DeliveryArray::in_pieces(deliveries, piece_bytes).after(skip);
         let taken = self.session.on_deliveries(self.now, array.lend(), &mut self.buffers.out());
-        self.collect(&[], one);
+        self.collect(&[], deliveries);
         taken
     }
 
