@@ -25,7 +25,7 @@ mod settings;
 #[cfg(feature = "plugin")]
 pub use plugin::OpenWire;
 #[cfg(feature = "plugin")]
-pub use session::OpenWireSession;
+pub use session::{OpenWireSession, convert};
 /// For tests and measurements.
 #[cfg(feature = "plugin")]
 #[doc(hidden)]
