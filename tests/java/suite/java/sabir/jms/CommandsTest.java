@@ -280,26 +280,45 @@ class CommandsTest extends JmsTest {
         }
     }
 
-    @Test
-    void pullingFromAnEmptyQueueIsAnsweredAsItWasAsked() throws Exception {
-        Raw raw = raw();
-        ConsumerInfo consumer = raw.consume(0);
+    /** A consumer that pulls, and its question: -1 asks what is there, 0 waits, and more waits so many milliseconds. */
+    private void pull(Raw raw, long timeoutMs) throws Exception {
         MessagePull pull = new MessagePull();
-        pull.setConsumerId(consumer.getConsumerId());
+        pull.setConsumerId(raw.consume(0).getConsumerId());
         pull.setDestination(queue);
-        pull.setTimeout(-1);
+        pull.setTimeout(timeoutMs);
         raw.accepted(pull);
-        assertNull(next(raw.dispatches).getMessage(), "at once: nothing");
-        pull.setTimeout(50);
-        raw.accepted(pull);
-        assertNull(next(raw.dispatches).getMessage(), "after a time: nothing");
-        pull.setTimeout(0);
-        raw.accepted(pull);
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {-1, 50})
+    void pullingFromAnEmptyQueueIsAnsweredWithNothing(long timeoutMs) throws Exception {
+        Raw raw = raw();
+        pull(raw, timeoutMs);
+        assertNull(next(raw.dispatches).getMessage());
+        send(sender, queue, "for the next question");
         raw.expectNoDispatch();
+        assertEquals(List.of("for the next question"), left(raw));
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {-1, 0, 20_000})
+    void pullingIsAnsweredWithOneMessage(long timeoutMs) throws Exception {
         send(sender, queue, "pulled", "left");
-        assertNotNull(next(raw.dispatches).getMessage());
+        Raw raw = raw();
+        pull(raw, timeoutMs);
+        assertEquals("pulled", ((ActiveMQTextMessage) next(raw.dispatches).getMessage()).getText());
         raw.expectNoDispatch();
         assertEquals(List.of("pulled", "left"), left(raw));
+    }
+
+    @Test
+    void pullingWithoutATimeoutWaits() throws Exception {
+        Raw raw = raw();
+        pull(raw, 0);
+        raw.expectNoDispatch();
+        send(sender, queue, "at last");
+        assertNotNull(next(raw.dispatches).getMessage());
+        assertEquals(List.of("at last"), left(raw));
     }
 
     @Test
