@@ -7,8 +7,8 @@ use sabir_model::Now;
 use sabir_model::delivery::{Delivery, DeliveryKind};
 use sabir_model::message::Message as Canonical;
 use sabir_protocol_openwire::codec::{
-    Command, Decoder, Destination, DestinationKind, Encoder, Message, MessageDispatch, MessageId, MessageKind,
-    Options, ProducerId, map,
+    Command, Decoder, Destination, DestinationKind, Encoder, Message, MessageDispatch, MessageId,
+    MessageKind, Options, ProducerId, map,
 };
 use sabir_protocol_openwire::convert::{BodyPlace, Names, to_message, to_publish};
 use sabir_sdk::protocol::{DeliveryArray, DeliveryRef};
@@ -68,7 +68,8 @@ fn decoded(kind: MessageKind, text: &str) -> (Vec<u8>, Message) {
     let content = match kind {
         MessageKind::Bytes => text.as_bytes().to_vec(),
         _ => {
-            let mut content = (sabir_protocol_openwire::codec::mutf8::encoded_len(text) as u32).to_be_bytes().to_vec();
+            let mut content =
+                (sabir_protocol_openwire::codec::mutf8::encoded_len(text) as u32).to_be_bytes().to_vec();
             sabir_protocol_openwire::codec::mutf8::encode(text, &mut content);
             content
         }
@@ -116,7 +117,9 @@ fn publish(frame: &[u8], message: &Message) -> f64 {
     let mut head = Vec::with_capacity(64 * 1024);
     measure(|| {
         head.clear();
-        black_box(to_publish(black_box(message), black_box(frame), NOW, &mut head).expect("it can be published"));
+        black_box(
+            to_publish(black_box(message), black_box(frame), NOW, &mut head).expect("it can be published"),
+        );
     })
 }
 

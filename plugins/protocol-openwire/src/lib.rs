@@ -25,7 +25,7 @@ mod settings;
 #[cfg(feature = "plugin")]
 pub use plugin::OpenWire;
 #[cfg(feature = "plugin")]
-pub use session::{OpenWireSession, convert};
+pub use session::OpenWireSession;
 /// For tests and measurements.
 #[cfg(feature = "plugin")]
 #[doc(hidden)]

@@ -45,7 +45,8 @@ fn contents(text: &str) -> Vec<(MessageKind, Vec<u8>)> {
 fn compressed(kind: MessageKind, content: &[u8]) -> Message {
     let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     zlib.write_all(content).unwrap();
-    let mut bytes = if kind == MessageKind::Bytes { (content.len() as u32).to_be_bytes().to_vec() } else { vec![] };
+    let mut bytes =
+        if kind == MessageKind::Bytes { (content.len() as u32).to_be_bytes().to_vec() } else { vec![] };
     bytes.extend(zlib.finish().unwrap());
     Message { compressed: true, ..message(kind, Some(&bytes)) }
 }
@@ -169,7 +170,9 @@ fn bodies_of_other_protocols_are_what_java_would_have_written() {
 
 #[test]
 fn nested_maps_and_lists_in_the_body_of_another_protocol_are_converted_within() {
-    let value = |text: &str| map::Value::List(vec![map::Value::Map(vec![(text.into(), map::Value::Text(text.into()))])]);
+    let value = |text: &str| {
+        map::Value::List(vec![map::Value::Map(vec![(text.into(), map::Value::Text(text.into()))])])
+    };
     let mut java = Vec::new();
     map::write_stream(&[value("\u{1f600}")], &mut java).unwrap();
     let text = "\u{1f600}".as_bytes();

@@ -39,7 +39,9 @@ const FOREIGN: [&str; 13] = [
 
 #[test]
 fn an_id_of_openwire_is_its_text() {
-    for id in ["ID:host.example-40123-1700000000000-1:1:1:2:7", "c:0:0:0", "ID:a:b:1:-1:4:9223372036854775807"] {
+    for id in
+        ["ID:host.example-40123-1700000000000-1:1:1:2:7", "c:0:0:0", "ID:a:b:1:-1:4:9223372036854775807"]
+    {
         let message = dispatched(&canonical(id));
         let found = message.message_id.clone().unwrap();
         assert_eq!(found.text_view, None, "{id}");

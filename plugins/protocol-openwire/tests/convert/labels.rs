@@ -14,7 +14,8 @@ fn destination(kind: DestinationKind, name: &str) -> Arc<Destination> {
 }
 
 fn with(mut delivery: Delivery, change: impl FnOnce(&mut Bytes, &mut u32, &mut bool, &mut bool)) -> Delivery {
-    let DeliveryKind::Message { label, redelivery_count, redelivered, group_first, .. } = &mut delivery.kind else {
+    let DeliveryKind::Message { label, redelivery_count, redelivered, group_first, .. } = &mut delivery.kind
+    else {
         panic!("a message")
     };
     change(label, redelivery_count, redelivered, group_first);
@@ -46,7 +47,8 @@ fn of_several_destinations_the_client_is_told_the_one_that_it_reads() {
 
 #[test]
 fn a_message_read_where_it_was_sent_to_has_no_other_destination() {
-    let message = told(&delivery(&published(&text("x"))), Some(&destination(DestinationKind::Queue, "ORDERS.EU")));
+    let message =
+        told(&delivery(&published(&text("x"))), Some(&destination(DestinationKind::Queue, "ORDERS.EU")));
     assert_eq!(message.original_destination, None);
 }
 
@@ -79,13 +81,16 @@ fn a_dead_letter_tells_its_origin_and_its_cause_once() {
 
 #[test]
 fn a_label_that_is_damaged_is_passed_over() {
-    let damaged = with(delivery(&published(&text("x"))), |label, _, _, _| *label = Bytes::from_static(b"\x20\0\0"));
+    let damaged =
+        with(delivery(&published(&text("x"))), |label, _, _, _| *label = Bytes::from_static(b"\x20\0\0"));
     assert_eq!(told(&damaged, None).original_destination, None);
 }
 
 #[test]
 fn what_was_delivered_before_is_counted_at_least_once() {
-    for (count, redelivered, expected) in [(0, false, 0), (0, true, 1), (3, true, 3), (u32::MAX, true, i32::MAX)] {
+    for (count, redelivered, expected) in
+        [(0, false, 0), (0, true, 1), (3, true, 3), (u32::MAX, true, i32::MAX)]
+    {
         let again = with(delivery(&published(&text("x"))), |_, counted, flag, _| {
             (*counted, *flag) = (count, redelivered);
         });

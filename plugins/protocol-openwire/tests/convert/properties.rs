@@ -58,7 +58,11 @@ fn values_of_every_type_are_the_head_s_own_and_come_back_byte_by_byte() {
         assert_eq!(head.properties().count(), 14);
         assert_eq!(head.plain_text(), text != "\u{1f600} and \0");
         let back = dispatched(&canonical);
-        assert_eq!(bytes(back.marshalled_properties.as_ref()), bytes(sent.marshalled_properties.as_ref()), "{text}");
+        assert_eq!(
+            bytes(back.marshalled_properties.as_ref()),
+            bytes(sent.marshalled_properties.as_ref()),
+            "{text}"
+        );
     }
 }
 
@@ -167,7 +171,8 @@ fn what_the_scheduler_of_activemq_does_beyond_that_is_refused() {
 #[test]
 fn trace_context_and_media_type_are_fields_for_others_and_properties_for_java() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let sent = with(&[("traceparent", Java::Text(trace.into())), ("content-type", Java::Text("text/xml".into()))]);
+    let sent =
+        with(&[("traceparent", Java::Text(trace.into())), ("content-type", Java::Text("text/xml".into()))]);
     let canonical = published(&sent);
     assert_eq!(canonical.head().text(Field::TraceParent), Some(trace));
     assert_eq!(canonical.head().text(Field::ContentType), Some("text/xml"));

@@ -122,6 +122,7 @@ fn a_destination_that_openwire_does_not_have_is_refused_and_such_a_reply_to_is_l
     assert!(matches!(refused, Err(ConvertError::Missing(_))), "{refused:?}");
     // Where it is read is known.
     let from = Arc::new(Destination::new(DestinationKind::Queue, "Q"));
-    let read = dispatched_from(&delivery(&canonical(b"exchange://E")), Some(&from), &mut Names::new(4)).unwrap();
+    let read =
+        dispatched_from(&delivery(&canonical(b"exchange://E")), Some(&from), &mut Names::new(4)).unwrap();
     assert_eq!((read.destination, read.original_destination), (Some(from), None));
 }

@@ -72,7 +72,9 @@ fn body_and_properties_stay_where_they_are() {
     let frame = encode(&mut Encoder::new(options), &Command::Message(Box::new(usual())));
     let Command::Message(message) = Decoder::new(options).decode(&frame[4..]).unwrap() else { panic!() };
     let mut head = Vec::new();
-    let BodyPlace::Frame(range) = to_publish(&message, &frame[4..], NOW, &mut head).unwrap() else { panic!() };
+    let BodyPlace::Frame(range) = to_publish(&message, &frame[4..], NOW, &mut head).unwrap() else {
+        panic!()
+    };
     assert_eq!(&frame[4..][range], "x".repeat(1024).as_bytes());
     let properties = message.marshalled_properties.as_ref().unwrap().bytes(&frame[4..]).unwrap();
     assert!(head.ends_with(properties));

@@ -9,9 +9,7 @@ use sabir_protocol_openwire::codec::{
     Blob, Command, Destination, DestinationKind, Encoder, Message, MessageDispatch, MessageId, MessageKind,
     Options, ProducerId,
 };
-use sabir_protocol_openwire::convert::{
-    BodyPlace, ContentPlan, ConvertError, Names, to_message, to_publish,
-};
+use sabir_protocol_openwire::convert::{BodyPlace, ContentPlan, ConvertError, Names, to_message, to_publish};
 use sabir_sdk::protocol::DeliveryArray;
 use std::sync::Arc;
 
