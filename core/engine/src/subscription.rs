@@ -38,6 +38,9 @@ pub(crate) struct Unsettled {
     pub open: bool,
 }
 
+// Beyond this size every move is a call, of which a message on its way makes several.
+const _: () = assert!(size_of::<Unsettled>() <= 128);
+
 /// A consumer at a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seat {

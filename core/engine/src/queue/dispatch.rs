@@ -34,6 +34,7 @@ pub(super) struct Consumers<'e> {
 }
 
 impl Consumers<'_> {
+    #[inline]
     pub fn ready(&self, consumer: Key<Subscription>) -> bool {
         self.subscriptions.get(consumer).is_some_and(|subscription| {
             subscription.has_credit()
@@ -65,6 +66,7 @@ impl Consumers<'_> {
     }
 
     /// The consumer of this view whose turn it is, with its priority. Those without credit leave the ring.
+    #[inline]
     pub fn turn(
         &mut self,
         own: Key<Queue>,
@@ -235,7 +237,10 @@ impl Engine {
         self.counters.delivered += 1;
         if queue.exclusive.is_empty() {
             let stays = subscription.has_credit();
-            queue.views[choice.view].served(choice.consumer, stays);
+            match queue.groups {
+                None => queue.views[choice.view].pass_turn(stays),
+                Some(_) => queue.views[choice.view].served(choice.consumer, stays),
+            }
             if !stays {
                 subscription.left_ring(own);
             }

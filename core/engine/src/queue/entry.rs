@@ -37,7 +37,7 @@ pub(crate) struct Entry {
     /// It belongs to a transaction: it is not to be seen before that is committed, wherever it lies.
     pub together: bool,
     /// The number of its group; 0: it has none, or groups do not matter here.
-    pub group: u64,
+    pub group: u32,
 }
 
 impl Entry {

@@ -27,17 +27,19 @@ use std::collections::BTreeMap;
 const CLOSING: u32 = u32::MAX;
 
 /// The number of a message's group; 0: it has none.
-pub(crate) fn group_of(message: &Message) -> u64 {
+pub(crate) fn group_of(message: &Message) -> u32 {
     match message.head().field(Field::Group) {
         Some(name) if !name.is_empty() => number_of(name),
         _ => 0,
     }
 }
 
-/// FNV-1a: the same for the same name, everywhere and always. Two names with one number share an assignment.
-fn number_of(name: &[u8]) -> u64 {
+/// FNV-1a, folded: the same for the same name, everywhere and always. Two names with one number share an assignment.
+/// With more bits an entry would no longer be moved without a call, which every message would pay for.
+fn number_of(name: &[u8]) -> u32 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    name.iter().fold(0xcbf2_9ce4_8422_2325, step).max(1)
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325, step);
+    ((hash >> 32) as u32 ^ hash as u32).max(1)
 }
 
 fn closes(message: &Message) -> bool {
@@ -48,8 +50,8 @@ fn closes(message: &Message) -> bool {
 /// What is assigned: one group, or the many that fall into one place when there are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
-    Group(u64),
-    Bucket(u64),
+    Group(u32),
+    Bucket(u32),
 }
 
 #[derive(Debug)]
@@ -98,8 +100,8 @@ impl Groups {
         }
     }
 
-    fn slot(&self, group: u64) -> Slot {
-        let bucket = Slot::Bucket(group % self.max as u64);
+    fn slot(&self, group: u32) -> Slot {
+        let bucket = Slot::Bucket(group % u32::try_from(self.max).unwrap_or(u32::MAX));
         let exact = Slot::Group(group);
         if self.buckets == 0 && self.assigned.len() < self.max || self.assigned.contains_key(&exact) {
             return exact;
@@ -109,7 +111,7 @@ impl Groups {
     }
 
     /// Whose the group is, and whether it waits to become another's.
-    fn owner(&self, group: u64) -> Option<(Key<Subscription>, bool)> {
+    fn owner(&self, group: u32) -> Option<(Key<Subscription>, bool)> {
         self.assigned.get(&self.slot(group)).map(|found| (found.consumer, found.leaving))
     }
 
@@ -118,7 +120,7 @@ impl Groups {
     }
 
     /// A message of the group goes to this consumer. True: it is the first since the group was another's or nobody's.
-    fn claim(&mut self, group: u64, consumer: Key<Subscription>) -> bool {
+    fn claim(&mut self, group: u32, consumer: Key<Subscription>) -> bool {
         let slot = self.slot(group);
         if let Some(found) = self.assigned.get_mut(&slot) {
             found.in_flight += 1;
@@ -147,7 +149,8 @@ impl Groups {
     }
 
     /// A message of the group is in flight no more.
-    fn settled(&mut self, group: u64) {
+    #[inline(never)]
+    fn settled(&mut self, group: u32) {
         let slot = self.slot(group);
         let Some(found) = self.assigned.get_mut(&slot) else { return };
         found.in_flight = found.in_flight.saturating_sub(1);
@@ -158,7 +161,7 @@ impl Groups {
     }
 
     /// The group is nobody's any more. Answers what was set aside for its consumer.
-    fn close(&mut self, group: u64) -> Vec<Position> {
+    fn close(&mut self, group: u32) -> Vec<Position> {
         let slot = self.slot(group);
         let Some(found) = self.assigned.get(&slot).filter(|_| matches!(slot, Slot::Group(_))) else {
             return Vec::new();
@@ -278,16 +281,18 @@ impl Queue {
     }
 
     /// An entry that was given to a consumer has been settled, or comes back.
+    #[inline]
     pub(super) fn group_settled(&mut self, entry: &Entry) {
-        if let Some(groups) = &mut self.groups
-            && entry.group != 0
+        if entry.group != 0
+            && let Some(groups) = &mut self.groups
         {
             groups.settled(entry.group);
         }
     }
 
     /// A message goes to a consumer. True: it is the first of its group there.
-    pub(super) fn claim_group(&mut self, choice: &Choice, group: u64, message: &Message) -> bool {
+    #[inline(never)]
+    pub(super) fn claim_group(&mut self, choice: &Choice, group: u32, message: &Message) -> bool {
         let Some(groups) = &mut self.groups else { return false };
         let first = groups.claim(group, choice.consumer);
         if closes(message) {
@@ -304,6 +309,7 @@ impl Queue {
     }
 
     /// What is delivered next: of the highest lane the lowest number that can go to the consumer it is for.
+    #[inline(never)]
     pub(super) fn choose_grouped(
         &mut self,
         own: Key<Queue>,
@@ -510,6 +516,7 @@ impl Queue {
     }
 
     /// Takes the entry that `choose_grouped` has chosen, wherever it stands. It stays charged.
+    #[inline(never)]
     pub(super) fn take_chosen(&mut self, choice: &Choice, memory: &mut Memory) -> Option<Entry> {
         let Choice { view, lane: at, seq, released, consumer } = *choice;
         let priority = self.lanes[at].priority;
@@ -541,7 +548,7 @@ mod tests {
     fn more_groups_than_allowed_share_assignments_and_each_keeps_its_consumer() {
         let mut groups = Groups::new(4);
         let consumers = [Key::of_place(1), Key::of_place(2)];
-        let mut first: BTreeMap<u64, Key<Subscription>> = BTreeMap::new();
+        let mut first: BTreeMap<u32, Key<Subscription>> = BTreeMap::new();
         for round in 0..3 {
             for number in 1..=1_000u64 {
                 let group = number_of(&number.to_be_bytes());

@@ -6,6 +6,7 @@ mod client_ids;
 mod drain;
 mod duplicates;
 mod events;
+mod exclusive;
 mod flow;
 mod groups;
 mod model;
