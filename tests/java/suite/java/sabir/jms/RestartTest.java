@@ -2,7 +2,6 @@
 package sabir.jms;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import javax.jms.DeliveryMode;
@@ -123,7 +122,13 @@ class RestartTest extends JmsTest {
         session.close();
         Session watching = auto(connection);
         // Seen, so it is there; not taken.
-        assertTrue(watching.createBrowser(watching.createQueue(DEAD_LETTERS)).getEnumeration().hasMoreElements());
+        eventually("the dead letter is there", () -> {
+            try {
+                return watching.createBrowser(watching.createQueue(DEAD_LETTERS)).getEnumeration().hasMoreElements();
+            } catch (JMSException error) {
+                throw new IllegalStateException(error);
+            }
+        });
 
         restart(connection);
 

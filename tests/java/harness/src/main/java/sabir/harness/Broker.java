@@ -38,7 +38,8 @@ public final class Broker implements AutoCloseable {
     /** What the users of a secured broker may do. */
     private static final String RIGHTS = """
             [{ destination = "queue://sales.#", allow = ["read", "write", "admin"], users = ["ann"] },
-             { destination = "queue://public.#", allow = ["read", "write", "admin"], users = ["ann", "bob"] }]""";
+             { destination = "queue://public.#", allow = ["read", "write", "admin"], users = ["ann", "bob"] },
+             { destination = "topic://$sabir.event.#", allow = ["read"], users = ["ann", "bob"] }]""";
 
     private static final Set<Process> RUNNING = ConcurrentHashMap.newKeySet();
     private static Broker shared;
