@@ -79,6 +79,8 @@ fn redelivery_counter(delivery: &DeliveryRef<'_>) -> i32 {
 /// What there is in the head beside what the message holds.
 #[derive(Default)]
 struct Seen<'m> {
+    /// A bit for each tag below 64: of a field that comes again the first one counts.
+    tags: u64,
     annotation: Option<&'m [u8]>,
     trace_parent: Option<&'m str>,
     content_type: Option<&'m str>,
@@ -98,6 +100,11 @@ impl<'m> Seen<'m> {
         const TRACE_PARENT: u8 = Field::TraceParent as u8;
         const CONTENT_TYPE: u8 = Field::ContentType as u8;
         const ANNOTATED: u8 = Field::Annotation as u8;
+        let bit = 1u64.checked_shl(tag.into()).unwrap_or_default();
+        if self.tags & bit != 0 {
+            return;
+        }
+        self.tags |= bit;
         match tag {
             ID => message.message_id = text(value).map(|text| names.message_id(text)),
             DESTINATION => message.destination = text(value).and_then(|text| names.destination(text)),
