@@ -9,7 +9,9 @@ use crate::keys::{self, KeyKind};
 use crate::output::{CommitNeed, Outputs};
 use crate::publish::{DEFAULT_EXCHANGE, check_literal, limit, missing};
 use crate::queue::{Queue, Traits};
-use crate::routing::{BindTarget, Binding, Exchange, NoLocal, VirtualHost, exchange_and_key};
+use crate::routing::{
+    BindTarget, Binding, Exchange, NoLocal, SubscriptionName, VirtualHost, exchange_and_key,
+};
 use crate::session::Session;
 use crate::slab::Key;
 use crate::subscription::DurableSubscription;
@@ -178,9 +180,9 @@ impl Engine {
             (Some(id), true) => Some(NoLocal::ClientId(id.clone())),
             _ => None,
         };
-        let slot = (definition.client_id.clone(), definition.name.clone());
+        let name = definition.slot(traits.durable);
         if let Some(host) = self.routing.hosts.get_mut(host) {
-            host.durable.insert(slot, key);
+            host.named.insert(name, key);
         }
         let topics = definition.topics.clone();
         if let Some(queue) = self.queues.get_mut(key) {
@@ -224,7 +226,7 @@ impl Engine {
                 _ => None,
             };
             if let Some(durable) = &queue.durable_subscription {
-                host.durable.remove(&(durable.client_id.clone(), durable.name.clone()));
+                host.named.remove(&durable.slot(queue.traits.durable));
             }
         }
         if let Some(owner) = queue.owner.and_then(|owner| self.sessions.get_mut(owner)) {
@@ -438,8 +440,8 @@ impl Engine {
         let host = session.virtual_host;
         if let Some(name) = &delete.subscription_name {
             let client_id = session.client.client_id.clone().map(String::into_boxed_str);
-            let slot = (client_id, name.as_str().into());
-            let found = self.routing.hosts.get(host).and_then(|host| host.durable.get(&slot)).copied();
+            let slot = SubscriptionName { client_id, name: name.as_str().into(), durable: true };
+            let found = self.routing.hosts.get(host).and_then(|host| host.named.get(&slot)).copied();
             let Some(queue) = found else {
                 return Err(Refusal::new(Reason::NotFound, format!("there is no subscription {name:?}")));
             };

@@ -163,24 +163,18 @@ impl Engine {
         let (host, client_id) =
             (session.virtual_host, session.client.client_id.clone().map(String::into_boxed_str));
         let definition = DurableSubscription {
-            client_id: client_id.clone(),
+            client_id,
             name: name.as_str().into(),
             topics: sources.routed.clone(),
             selector: selector.map(|selector| selector.to_string()),
             no_local: wanted.no_local,
             shared: wanted.shared,
         };
-        let slot = (client_id, name.as_str().into());
-        let found = self.routing.hosts.get(host).and_then(|host| host.durable.get(&slot)).copied();
+        let slot = definition.slot(wanted.durable);
+        let found = self.routing.hosts.get(host).and_then(|host| host.named.get(&slot)).copied();
         if let Some(found) = found
             && let Some(queue) = self.queues.get(found)
         {
-            if queue.traits.durable != wanted.durable {
-                // Whoever asked for a durable one would lose it with the last consumer of the other.
-                let kept = if wanted.durable { "not durable" } else { "durable" };
-                let text = format!("there is a subscription {name:?} that is {kept}: take another name");
-                return Err(Refusal::new(Reason::Conflict, text));
-            }
             let in_use = !queue.consumers.is_empty();
             let same = queue.durable_subscription.as_deref() == Some(&definition);
             if in_use && !(same && wanted.shared) {
@@ -193,7 +187,7 @@ impl Engine {
                 return Ok(());
             }
             let known_as_shared = queue.durable_subscription.as_deref().is_some_and(|found| found.shared);
-            if slot.0.is_none() || known_as_shared != wanted.shared {
+            if slot.client_id.is_none() || known_as_shared != wanted.shared {
                 // Without a client id the name belongs to nobody: what it has collected is not the next one's to drop.
                 let text = format!(
                     "there is a subscription {name:?} with other topics, selector or sharing: delete it first, or take another name"

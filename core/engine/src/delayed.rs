@@ -15,10 +15,11 @@ use crate::queue::entry::{Entry, Place};
 use crate::queue::{Origin, Queue};
 use crate::reads::{Answered, Purpose};
 use crate::routing::{Publisher, VirtualHost, exchange_and_key};
+use crate::session::Session;
 use crate::slab::Key;
 use bytes::Bytes;
 use sabir_model::store::{LogId, Read, Record, TEMPORARY, Want};
-use sabir_model::verb::{Reason, Refusal};
+use sabir_model::verb::{Reason, Refusal, SessionId};
 use sabir_model::{Destination, DestinationKind, Message, fields};
 use std::collections::BTreeMap;
 
@@ -35,6 +36,8 @@ const PRIORITY: u16 = 5;
 const EXPIRATION: u16 = 6;
 const ATTEMPTS: u16 = 7;
 const LABEL: u16 = 8;
+const SENDER_SESSION: u16 = 9;
+const SENDER_CLIENT: u16 = 10;
 
 /// Names a delayed message, in the order in which they become due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +56,22 @@ enum Target {
     Routed { host: Box<str>, destinations: Vec<Destination> },
 }
 
+/// Who has sent a message that goes to a topic: subscriptions may want nothing of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sender {
+    /// Its session, and when the engine began that knew it by this number.
+    session: Option<(u64, i64)>,
+    client_id: Option<Box<str>>,
+}
+
+/// Whose publish is put off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentBy<'s> {
+    pub session: Key<Session>,
+    /// Its client id, if the session may have gone.
+    pub client_id: Option<&'s str>,
+}
+
 /// What the label of a delayed message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Plan {
@@ -61,6 +80,7 @@ struct Plan {
     priority: u8,
     expiration_ms: i64,
     attempts: u32,
+    sender: Sender,
     /// The label that the entry has in its queue.
     label: Bytes,
 }
@@ -85,6 +105,14 @@ impl Plan {
         if self.attempts != 0 {
             fields::put(&mut out, ATTEMPTS, &self.attempts.to_le_bytes());
         }
+        if let Some((session, began_ms)) = self.sender.session {
+            let mut value = session.to_le_bytes().to_vec();
+            value.extend_from_slice(&began_ms.to_le_bytes());
+            fields::put(&mut out, SENDER_SESSION, &value);
+        }
+        if let Some(client_id) = &self.sender.client_id {
+            fields::put(&mut out, SENDER_CLIENT, client_id.as_bytes());
+        }
         if !self.label.is_empty() {
             fields::put(&mut out, LABEL, &self.label);
         }
@@ -99,6 +127,7 @@ impl Plan {
             priority: 4,
             expiration_ms: 0,
             attempts: 0,
+            sender: Sender::default(),
             label: Bytes::new(),
         };
         for field in fields::iter(bytes) {
@@ -111,6 +140,12 @@ impl Plan {
                 PRIORITY => plan.priority = *value.first()?,
                 EXPIRATION => plan.expiration_ms = i64::from_le_bytes(value.try_into().ok()?),
                 ATTEMPTS => plan.attempts = u32::from_le_bytes(value.try_into().ok()?),
+                SENDER_SESSION => {
+                    let (session, began_ms) = value.split_at_checked(8)?;
+                    let session = u64::from_le_bytes(session.try_into().ok()?);
+                    plan.sender.session = Some((session, i64::from_le_bytes(began_ms.try_into().ok()?)));
+                }
+                SENDER_CLIENT => plan.sender.client_id = Some(std::str::from_utf8(value).ok()?.into()),
                 LABEL => plan.label = Bytes::copy_from_slice(value),
                 _ => {}
             }
@@ -392,8 +427,18 @@ impl Engine {
         host: Key<VirtualHost>,
         destinations: &[Destination],
         message: &Message,
+        sent_by: SentBy<'_>,
     ) -> Result<Option<CommitId>, Refusal> {
-        self.delay_body(host, destinations, &Facts::of(message), Body::Message(message))
+        self.delay_body(host, destinations, &Facts::of(message), Body::Message(message), sent_by)
+    }
+
+    fn sender(&self, sent_by: SentBy<'_>) -> Sender {
+        let session = self.sessions.get(sent_by.session);
+        let client_id = session.and_then(|session| session.client.client_id.as_deref()).or(sent_by.client_id);
+        Sender {
+            session: session.map(|session| (session.id.0, self.started_unix_ms)),
+            client_id: client_id.map(Into::into),
+        }
     }
 
     /// Refuses delays that are too long.
@@ -419,6 +464,7 @@ impl Engine {
         destinations: &[Destination],
         facts: &Facts,
         body: Body<'_>,
+        sent_by: SentBy<'_>,
     ) -> Result<Option<CommitId>, Refusal> {
         self.check_delay(facts.due_ms)?;
         let mut targets = Vec::with_capacity(destinations.len());
@@ -439,9 +485,14 @@ impl Engine {
         let mut need = None;
         for (target, durable) in targets {
             let durable = durable && facts.persistent;
+            let sender = match target {
+                Target::Queue(_) => Sender::default(),
+                Target::Routed { .. } => self.sender(sent_by),
+            };
             let plan = Plan {
                 due_ms: facts.due_ms,
                 target,
+                sender,
                 priority: facts.priority,
                 expiration_ms: facts.expiration_ms,
                 attempts: 0,
@@ -505,6 +556,7 @@ impl Engine {
             priority,
             expiration_ms: entry.message.as_ref().map_or(0, |message| message.head().expiration_ms()),
             attempts: entry.attempts,
+            sender: Sender::default(),
             label: entry.label(),
         };
         let durable = entry.place == Place::Durable;
@@ -598,10 +650,14 @@ impl Engine {
         let Some(near) = self.delayed.near.get(&key) else { return };
         let record = answered.parts.into_iter().flat_map(|part| part.records).next();
         let Target::Routed { host, destinations } = near.plan.target.clone() else { return };
+        let sender = near.plan.sender.clone();
         // A damaged record stays where it is, marked as being read, until somebody looks at the store.
         let Some(message) = record.and_then(|record| Message::trusted(record.data).ok()) else { return };
         if let Some(host) = self.routing.by_name.get(&host).copied() {
-            let publisher = Publisher { head: message.head(), session: None, client_id: None };
+            let session = sender.session.filter(|(_, began_ms)| *began_ms == self.started_unix_ms);
+            let session = session.and_then(|(id, _)| self.by_session.get(&SessionId(id)).copied());
+            let client_id = sender.client_id.as_deref();
+            let publisher = Publisher { head: message.head(), session, client_id };
             let mut routes = Vec::new();
             for destination in &destinations {
                 // Nobody is there to be told that nothing is bound: the message then goes nowhere, as with a topic.
@@ -628,6 +684,7 @@ mod tests {
             priority: 7,
             expiration_ms: 99,
             attempts: 3,
+            sender: Sender::default(),
             label: Bytes::from_static(b"label"),
         };
         let topic = Plan {
@@ -639,6 +696,7 @@ mod tests {
             priority: 0,
             expiration_ms: 0,
             attempts: 0,
+            sender: Sender { session: Some((5, -6)), client_id: Some("c".into()) },
             label: Bytes::new(),
         };
         for plan in [queue, topic] {

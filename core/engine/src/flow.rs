@@ -5,6 +5,7 @@
 //! session with too many of them is no longer read from.
 
 use crate::commit::CommitId;
+use crate::delayed::SentBy;
 use crate::duplicates::{ProducerName, Sequenced};
 use crate::engine::{Engine, State};
 use crate::output::Outputs;
@@ -319,7 +320,9 @@ impl Engine {
                 }
                 Some(Err(refusal)) => Err(refusal),
                 _ => {
-                    let need = self.apply(parked.host, &parked.destinations, &parked.message, &routes, false);
+                    let Parked { host, session, destinations, message, client_id, .. } = &parked;
+                    let sent_by = SentBy { session: *session, client_id: client_id.as_deref() };
+                    let need = self.apply(*host, destinations, message, &routes, false, sent_by);
                     if let Some(one) = &parked.sequenced {
                         self.remember(one, need);
                     }

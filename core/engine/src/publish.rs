@@ -4,6 +4,7 @@
 use crate::commit::CommitId;
 use crate::config::WhenFull;
 use crate::duplicates::Sequenced;
+use crate::delayed::SentBy;
 use crate::engine::{Engine, State};
 use crate::events::{Change, check_reserved};
 use crate::flow::{Coming, Obstacle, Parked};
@@ -139,7 +140,8 @@ impl Engine {
                 return Ok(Published::Done(None));
             };
             let destinations = targets.destinations.clone();
-            return self.delay(host, &destinations, &message).map(Published::Done);
+            let sent_by = SentBy { session: key, client_id: None };
+            return self.delay(host, &destinations, &message, sent_by).map(Published::Done);
         }
         let need = self.admit_all(&message, &Origin::default(), routes);
         if need.is_none()
@@ -355,10 +357,11 @@ impl Engine {
         message: &Message,
         routes: &[Key<Queue>],
         together: bool,
+        sent_by: SentBy<'_>,
     ) -> Option<CommitId> {
         self.counters.published += 1;
         if message.head().deliver_at_ms() > self.now.unix_ms
-            && let Ok(need) = self.delay(host, destinations, message)
+            && let Ok(need) = self.delay(host, destinations, message, sent_by)
         {
             return need;
         }

@@ -7,6 +7,7 @@ use crate::browse::Browse;
 use crate::events::Wanted;
 use crate::queue::Queue;
 use crate::queue::entry::Entry;
+use crate::routing::SubscriptionName;
 use crate::session::Session;
 use crate::slab::Key;
 use sabir_model::Destination;
@@ -24,6 +25,13 @@ pub(crate) struct DurableSubscription {
     pub selector: Option<String>,
     pub no_local: bool,
     pub shared: bool,
+}
+
+impl DurableSubscription {
+    /// The name under which it is found.
+    pub fn slot(&self, durable: bool) -> SubscriptionName {
+        SubscriptionName { client_id: self.client_id.clone(), name: self.name.clone(), durable }
+    }
 }
 
 /// A delivery that is not settled.

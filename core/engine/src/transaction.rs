@@ -7,7 +7,7 @@
 
 use crate::commit::CommitId;
 use crate::dead_letter::Cause;
-use crate::delayed::{Body, Facts};
+use crate::delayed::{Body, Facts, SentBy};
 use crate::duplicates::Sequenced;
 use crate::engine::{Engine, State};
 use crate::flow::Coming;
@@ -359,8 +359,11 @@ impl Engine {
         routes: &[Key<Queue>],
     ) -> Option<CommitId> {
         let host = self.sessions.get(key).map(|session| session.virtual_host)?;
+        let sent_by = SentBy { session: key, client_id: None };
         match item {
-            Item::Held { message, destinations } => self.apply(host, &destinations, &message, routes, true),
+            Item::Held { message, destinations } => {
+                self.apply(host, &destinations, &message, routes, true, sent_by)
+            }
             Item::Spilled { facts, durable, temporary, routes, delayed } => {
                 let log = log.map(keys::transaction_log)?;
                 self.counters.published += 1;
@@ -369,7 +372,7 @@ impl Engine {
                 let temporary = temporary.map(|seq| (log | TEMPORARY, seq));
                 if let Some(destinations) = delayed {
                     let body = Body::Stored { durable, temporary };
-                    if let Ok(need) = self.delay_body(host, &destinations, &facts, body) {
+                    if let Ok(need) = self.delay_body(host, &destinations, &facts, body, sent_by) {
                         return need;
                     }
                     // It was allowed when it was published, and is not any more: early is better than never.

@@ -581,7 +581,7 @@ mod tests {
         groups.settled(1);
         groups.spread(2);
         assert_eq!(groups.owner(1), Some((old, false)), "it is within its consumer's share");
-        let leaving: Vec<u64> =
+        let leaving: Vec<u32> =
             (1..=4).filter(|group| groups.owner(*group).is_some_and(|one| one.1)).collect();
         assert_eq!(leaving.len(), 2);
         for group in leaving {

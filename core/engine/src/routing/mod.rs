@@ -19,8 +19,15 @@ use sabir_model::verb::ExchangeKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Client id, and the name that the client gave.
-pub(crate) type SubscriptionName = (Option<Box<str>>, Box<str>);
+/// What names a subscription that several may use, or one again. A durable one and one that is not are two, whatever
+/// else they have in common (JMS 2.0, 8.3.3).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SubscriptionName {
+    pub client_id: Option<Box<str>>,
+    /// As the client gave it.
+    pub name: Box<str>,
+    pub durable: bool,
+}
 
 /// A name space of its own.
 #[derive(Debug)]
@@ -39,8 +46,8 @@ pub(crate) struct VirtualHost {
     /// Whose the temporary topics are.
     pub topic_owners: BTreeMap<Box<str>, Key<Session>>,
     pub exchanges: BTreeMap<Box<str>, Key<Exchange>>,
-    /// Durable subscriptions by client id and name.
-    pub durable: BTreeMap<SubscriptionName, Key<Queue>>,
+    /// Durable and shared subscriptions.
+    pub named: BTreeMap<SubscriptionName, Key<Queue>>,
     /// Subscriptions to queues by pattern: they join queues made later.
     pub queue_patterns: Vec<(Pattern, Key<Subscription>)>,
 }
@@ -106,7 +113,7 @@ impl Routing {
             temporary_topics,
             topic_owners: BTreeMap::new(),
             exchanges: BTreeMap::new(),
-            durable: BTreeMap::new(),
+            named: BTreeMap::new(),
             queue_patterns: Vec::new(),
         });
         self.by_name.insert(name.into(), host);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who is served: consumers of higher priority first, and exclusive ones alone.
 
-use crate::broker::{Broker, draft, subscribe};
+use crate::broker::{Broker, subscribe};
 use sabir_model::verb::{Outcome, Subscribe, Verb};
 
 fn broker() -> Broker {

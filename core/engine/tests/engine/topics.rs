@@ -2,7 +2,7 @@
 //! Topics, subscriptions, exchanges and temporary destinations.
 
 use crate::broker::{Broker, Draft, Reaction, draft, parse, subscribe};
-use sabir_model::verb::{Attach, Bind, Declare, Delete, ExchangeKind, Reason, Subscribe, Verb};
+use sabir_model::verb::{Attach, Bind, Declare, Delete, ExchangeKind, Reason, Subscribe, Transact, Verb};
 use sabir_model::{Destination, DestinationKind};
 
 fn durable(topic: &str, name: &str) -> Subscribe {
@@ -46,6 +46,75 @@ fn wildcards_selectors_and_no_local_decide_what_a_subscription_gets() {
     got.sort();
     let expected = [(1, "gold"), (1, "us"), (2, "us"), (3, "gold"), (4, "gold")];
     assert_eq!(got, expected.map(|(id, text)| (id, text.to_owned())));
+}
+
+/// What a subscription that wants nothing of its own gets of messages that are put off, from itself and from another.
+fn delayed_without_local(
+    wanted: &Subscribe,
+    client_ids: [Option<&str>; 2],
+    in_transaction: bool,
+) -> Vec<String> {
+    let mut broker = Broker::new();
+    for (session, client_id) in (1..).zip(client_ids) {
+        broker.open_as(session, client_id);
+        broker.produce(session, 1, &["topic://T"]);
+    }
+    broker.subscribe_with(1, 1, Subscribe { no_local: true, ..wanted.clone() });
+    let deliver_at_ms = broker.now.unix_ms + 120_000;
+    for (session, text) in [(1, "own"), (2, "other")] {
+        let message = Draft { deliver_at_ms, ..draft(text) }.message();
+        let transaction = u64::from(in_transaction);
+        if in_transaction {
+            broker.transact(session, transaction, Transact::Begin);
+        }
+        broker.done(session, 1, transaction, Verb::Publish(message));
+        if in_transaction {
+            broker.transact(session, transaction, Transact::Commit);
+        }
+    }
+    broker.pass(130_000);
+    broker.texts(1)
+}
+
+#[test]
+fn delayed_messages_do_not_come_back_to_a_subscription_that_wants_nothing_of_its_own() {
+    let passing = subscribe(&["topic://T"]);
+    let kept = durable("topic://T", "sub");
+    for in_transaction in [false, true] {
+        assert_eq!(delayed_without_local(&passing, [None, None], in_transaction), ["other"]);
+        assert_eq!(delayed_without_local(&kept, [Some("a"), Some("b")], in_transaction), ["other"]);
+        // Of a durable subscription all that has its client id is its own.
+        assert!(delayed_without_local(&kept, [Some("a"), Some("a")], in_transaction).is_empty());
+    }
+}
+
+#[test]
+fn who_sent_a_delayed_message_is_known_after_a_crash_by_its_client_id() {
+    let mut broker = Broker::new();
+    broker.open_as(1, Some("a"));
+    broker.subscribe_with(1, 1, Subscribe { no_local: true, ..durable("topic://T", "sub") });
+    broker.produce(1, 1, &["topic://T"]);
+    let deliver_at_ms = broker.now.unix_ms + 120_000;
+    broker.publish(1, 1, Draft { deliver_at_ms, ..draft("own") });
+    let mut broker = broker.crash(0);
+    // Another session of the number that the sender's had is not the sender.
+    broker.open_as(1, Some("b"));
+    let passing = Subscribe { no_local: true, ..subscribe(&["topic://T"]) };
+    broker.subscribe_with(1, 1, passing);
+    broker.open_as(2, Some("a"));
+    broker.subscribe_with(2, 1, Subscribe { no_local: true, ..durable("topic://T", "sub") });
+    broker.pass(130_000);
+    assert_eq!((broker.texts(1), broker.texts(2).len()), (vec!["own".to_owned()], 0));
+}
+
+#[test]
+fn no_local_says_nothing_of_queues() {
+    let mut broker = Broker::new();
+    broker.open(1);
+    broker.produce(1, 1, &["queue://Q"]);
+    broker.subscribe_with(1, 1, Subscribe { no_local: true, ..subscribe(&["queue://Q"]) });
+    broker.publish_all(1, 1, ["own"]);
+    assert_eq!(broker.texts(1), ["own"]);
 }
 
 #[test]
@@ -140,17 +209,50 @@ fn a_shared_subscription_that_belongs_to_no_client_is_not_lost_to_another_of_its
 }
 
 #[test]
-fn a_durable_subscription_is_not_mixed_up_with_one_of_its_name_that_goes_with_its_consumers() {
-    for first_is_durable in [true, false] {
-        let mut broker = Broker::new();
-        broker.open(1);
-        broker.open(2);
-        let of =
-            |durable_one| Subscribe { shared: true, durable: durable_one, ..durable("topic://T", "sub") };
-        broker.subscribe_with(1, 1, of(first_is_durable));
-        let other = Verb::Subscribe(Box::new(of(!first_is_durable)));
-        assert_eq!(broker.ask(2, 1, 0, other), Reaction::Refused(Reason::Conflict));
+fn a_durable_and_a_passing_shared_subscription_of_one_name_are_two_also_after_a_crash() {
+    let mut broker = Broker::new();
+    let of = |durable_one| Subscribe { shared: true, durable: durable_one, ..durable("topic://T", "sub") };
+    let begin = |broker: &mut Broker| {
+        for (session, durable_one) in [(1, true), (2, false), (3, true), (4, false)] {
+            broker.open_as(session, None);
+            broker.subscribe_with(session, 1, of(durable_one));
+        }
+        broker.produce(1, 1, &["topic://T"]);
+    };
+    begin(&mut broker);
+    broker.publish_all(1, 1, ["a", "b"]);
+    let got = [1, 3, 2, 4].map(|session| broker.texts(session));
+    assert_eq!(got, ["a", "b", "a", "b"].map(|text| vec![text.to_owned()]));
+    // The passing one goes with its last consumer; the durable one stays.
+    for session in 1..=4 {
+        broker.close(session);
     }
+    assert_eq!(broker.engine.stats().queues, 1);
+    let mut broker = broker.crash(0);
+    begin(&mut broker);
+    broker.publish_all(1, 1, ["c"]);
+    let durable: Vec<String> = [1, 3].into_iter().flat_map(|session| broker.texts(session)).collect();
+    let passing: Vec<String> = [2, 4].into_iter().flat_map(|session| broker.texts(session)).collect();
+    assert_eq!((durable.len(), passing), (3, vec!["c".to_owned()]));
+    // By name the durable one is meant.
+    for session in [1, 3] {
+        broker.close(session);
+    }
+    broker.open(5);
+    broker.done(5, 0, 0, delete_subscription("sub"));
+    broker.produce(5, 1, &["topic://T"]);
+    broker.publish_all(5, 1, ["d"]);
+    assert_eq!(broker.texts(2).len() + broker.texts(4).len(), 1);
+    assert_eq!(broker.engine.stats().queues, 1);
+}
+
+fn delete_subscription(name: &str) -> Verb {
+    Verb::Delete(Box::new(Delete {
+        destination: None,
+        subscription_name: Some(name.into()),
+        if_empty: false,
+        if_unused: false,
+    }))
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Transactions: all or nothing.
 
 use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
-use sabir_engine::{Config, Limits, WhenFull};
+use sabir_engine::{Config, Limits, Policy, WhenFull};
 use sabir_model::verb::{Outcome, Reason, Transact, Verb};
 
 fn broker() -> Broker {
@@ -291,4 +291,40 @@ fn a_full_store_holds_nobody_back_who_only_consumes_in_a_transaction() {
     broker.sync(usize::MAX);
     broker.serve();
     assert_eq!(broker.answer(1, held), Some(Reaction::Done));
+}
+
+#[test]
+fn what_expired_in_a_transaction_is_expired_after_its_rollback_and_delivered_to_nobody() {
+    // Were the time not looked at, the message would be tried again: now, later, or never if it was tried enough.
+    let policies = [
+        Policy::default(),
+        Policy { redelivery_delay_ms: 50_000, ..Policy::default() },
+        Policy { max_redeliveries: 0, ..Policy::default() },
+        Policy { resident_bytes: 512, ..Policy::default() },
+    ];
+    for policy in policies {
+        let mut broker = Broker::with(Config { default_policy: policy, ..Config::default() });
+        broker.open(1);
+        broker.produce(1, 1, &["queue://Q"]);
+        let expiration_ms = broker.now.unix_ms + 100;
+        broker.publish(1, 1, Draft { expiration_ms, ..draft("short") });
+        broker.publish_all(1, 1, ["long"]);
+        broker.subscribe(1, 1, &["queue://Q"], 2);
+        broker.transact(1, 7, Transact::Begin);
+        for got in broker.got(1) {
+            broker.settle_in(1, 7, 1, got.tag, Outcome::Accept);
+        }
+        broker.advance(200);
+        broker.open(2);
+        broker.subscribe(2, 1, &["queue://ActiveMQ.DLQ"], 10);
+        assert_eq!(broker.transact(1, 7, Transact::Rollback), Reaction::Done);
+        let dead = broker.got(2);
+        let causes: Vec<String> =
+            dead.iter().map(|one| String::from_utf8_lossy(&one.label).into_owned()).collect();
+        let expired = dead.iter().zip(&causes).find(|(one, _)| one.text == "short");
+        assert!(expired.is_some_and(|(_, cause)| cause.ends_with("expired")), "{causes:?}");
+        broker.pass(60_000);
+        assert!(!broker.texts(1).contains(&"short".to_owned()));
+        assert_eq!(broker.engine.stats().expired, 1);
+    }
 }
