@@ -32,7 +32,7 @@ fn spans_outside_of_the_frame_are_refused() {
         ConvertError::Detached("content")
     );
     assert_eq!(
-        refusal(|sent| sent.marshalled_properties = Some(Blob::Span(5..2))),
+        refusal(|sent| sent.marshalled_properties = Some(Blob::Span(7..9))),
         ConvertError::Detached("properties")
     );
 }
@@ -49,8 +49,9 @@ fn what_is_longer_than_a_field_is_refused_by_name() {
     ] {
         assert_eq!(refusal, ConvertError::TooLong { what: expected, limit_bytes: 65_535 });
     }
-    let path = vec![Arc::new(BrokerId { value: "b".repeat(30_000).into() }); 3];
-    assert!(matches!(refusal(|sent| sent.broker_path = Some(path)), ConvertError::Rest(_)));
+    let broker = Arc::new(BrokerId { value: "b".repeat(30_000).into() });
+    let path = Some(vec![broker.clone(), broker.clone(), broker]);
+    assert!(matches!(refusal(|sent| sent.broker_path = path), ConvertError::Rest(_)));
 }
 
 #[test]

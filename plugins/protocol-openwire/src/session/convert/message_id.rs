@@ -23,7 +23,7 @@ pub fn write<B: HeadBuffer>(id: &MessageId, head: &mut HeadWriter<'_, B>) -> Res
             let sequence = sequence.format(id.producer_sequence_id).as_bytes();
             let connection = producer.connection_id.as_bytes();
             if is_foreign(producer) {
-                let sequence = if id.producer_sequence_id < 0 { &[][..] } else { sequence };
+                let sequence = if id.producer_sequence_id < 0 { b"" } else { sequence };
                 head.field_of(Field::Id, &[connection, sequence])
             } else {
                 let session = session.format(producer.session_id).as_bytes();
