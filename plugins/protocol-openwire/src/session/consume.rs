@@ -339,11 +339,12 @@ impl Core {
             consumer.withheld = 0;
         }
         // A control that starts or stops says nothing of the prefetch.
-        if !control.stop && !control.start && !control.flush && prefetch > 0 && consumer.prefetch > 0 {
+        if !control.stop && !control.start && !control.flush {
             let before = std::mem::replace(&mut consumer.prefetch, prefetch);
             if prefetch < before {
                 consumer.withheld += before - prefetch;
             } else {
+                // From none: a client that comes back begins without prefetch, until it has found out where it was.
                 self.consumers.give_credit(number, prefetch - before);
             }
         }

@@ -154,6 +154,8 @@ struct Core {
     name: Box<str>,
     /// Name and version of the broker.
     broker: Box<str>,
+    /// Where the peer has reached it.
+    url: Box<str>,
     max_head_bytes: u64,
     max_message_bytes: u64,
     phase: Phase,
@@ -192,6 +194,15 @@ fn hash_of(shared: &Shared, id: &MessageId) -> u64 {
     hasher.finish()
 }
 
+/// Where the peer has reached the broker, as far as its link tells.
+fn url_of(params: &SessionParams<'_>) -> String {
+    let attribute = |name| params.attributes.get(name).unwrap_or_default();
+    match (attribute("scheme"), attribute("local")) {
+        ("", _) | (_, "") => String::new(),
+        (scheme, local) => format!("{scheme}://{local}"),
+    }
+}
+
 impl OpenWireSession {
     /// A session that has not seen a byte.
     pub(crate) fn new(shared: Arc<Shared>, params: &SessionParams<'_>, now: Now) -> Self {
@@ -203,6 +214,7 @@ impl OpenWireSession {
                 shared,
                 name: params.connection_id.into(),
                 broker: params.broker.into(),
+                url: url_of(params).into(),
                 max_head_bytes: params.max_head_bytes,
                 max_message_bytes: params.max_message_bytes,
                 phase: Phase::Opened,

@@ -60,7 +60,7 @@ impl Core {
         self.output.push(Command::BrokerInfo(Box::new(BrokerInfo {
             broker_id: Some(Arc::new(id)),
             broker_name: Some(name.into()),
-            broker_url: Some(Box::default()),
+            broker_url: Some(self.url.clone()),
             peer_broker_infos: Some(Vec::new()),
             ..BrokerInfo::default()
         })));
