@@ -116,7 +116,7 @@ fn descriptors_that_break_the_rules_are_refused_with_what_was_expected_and_found
     for (source, expected) in [
         (descriptor(".magic = 7"), "expected the magic 0x52424153, found 0x00000007"),
         (descriptor(".struct_size = 20"), "the descriptor: expected at least"),
-        (descriptor(".abi_major = 9"), "built for ABI 9.0; this host has 1."),
+        (descriptor(".abi_major = 9, .abi_minor = 4"), "built for ABI 9.4; this host has 1."),
         ("int nothing;".to_owned(), "expected the symbol sabir_plugin_entry_v1, found no entry point"),
         ("void *sabir_plugin_entry_v1(unsigned major) { return 0; }".to_owned(), "it answered no descriptor"),
     ] {

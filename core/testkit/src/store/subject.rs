@@ -82,6 +82,9 @@ pub(super) struct Bench<'a> {
     directory: PathBuf,
 }
 
+/// How often a living store's files are copied until none vanishes meanwhile.
+const COPIES: usize = 100;
+
 impl<'a> Bench<'a> {
     pub(super) fn new(subject: &'a Subject, number: usize) -> Self {
         Bench {
@@ -103,14 +106,23 @@ impl<'a> Bench<'a> {
         self.directory.join(name)
     }
 
-    /// Copies the store's files as they are now: what a killed process leaves behind.
+    /// Copies the store's files as they are now: what a killed process leaves behind. The store lives meanwhile and may
+    /// rename or remove a file between its being listed and its being copied: such a copy is no moment of its life, and
+    /// another is made.
     pub(super) fn copy(&self, name: &str) -> Result<Vec<PathBuf>, String> {
         let copy = || {
             let to = self.path(name);
             let _ = fs::remove_dir_all(&to);
             copy_directory(&self.path("store"), &to)
         };
-        copy().map_err(|error: std::io::Error| format!("copying the store's files: {error}"))
+        let mut copied = copy();
+        for _ in 1..COPIES {
+            match &copied {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => copied = copy(),
+                _ => break,
+            }
+        }
+        copied.map_err(|error| format!("copying the store's files: {error}"))
     }
 
     pub(super) fn clear(&self) {
