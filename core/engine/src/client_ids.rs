@@ -13,9 +13,12 @@ use crate::slab::Key;
 use sabir_model::verb::{Reason, Refusal};
 use std::collections::BTreeMap;
 
+/// A client id in its virtual host.
+type Slot = (Key<VirtualHost>, Box<str>);
+
 /// Who has which client id.
 #[derive(Debug, Default)]
-pub(crate) struct ClientIds(BTreeMap<(Key<VirtualHost>, Box<str>), Vec<Key<Session>>>);
+pub(crate) struct ClientIds(BTreeMap<Slot, Vec<Key<Session>>>);
 
 impl Engine {
     /// Makes way for a session that wants its client id for itself, or refuses it.

@@ -3,8 +3,8 @@
 
 use crate::commit::CommitId;
 use crate::config::WhenFull;
-use crate::duplicates::Sequenced;
 use crate::delayed::SentBy;
+use crate::duplicates::Sequenced;
 use crate::engine::{Engine, State};
 use crate::events::{Change, check_reserved};
 use crate::flow::{Coming, Obstacle, Parked};
@@ -57,28 +57,22 @@ impl Engine {
         message: Message,
         out: &mut Outputs,
     ) {
-        if self.state != State::Running {
-            let refusal = self.state_refusal();
-            return self.answer(
-                key,
-                meta.token,
-                None,
-                Answer::Refused(Box::new(refusal)),
-                Kind::Publish,
-                out,
-            );
-        }
-        let mut routes = std::mem::take(&mut self.scratch);
-        routes.clear();
         let sequenced = self.sequenced(key, meta.producer, &message);
-        let result = match sequenced.as_ref().and_then(|one| self.repeated(one)) {
-            Some(need) => {
-                self.scratch = routes;
-                return self.confirm_repeated(key, meta, need, out);
-            }
-            None => self.publish_routed(key, meta, message, sequenced.as_ref(), &mut routes, out),
+        let failed = matches!(self.state, State::Failed(_));
+        if let Some(one) = sequenced.as_ref().filter(|_| !failed)
+            && let Some(need) = self.repeated(one)
+        {
+            return self.confirm_repeated(key, meta, need, out);
+        }
+        let result = if self.state == State::Running {
+            let mut routes = std::mem::take(&mut self.scratch);
+            routes.clear();
+            let result = self.publish_routed(key, meta, message, sequenced.as_ref(), &mut routes, out);
+            self.scratch = routes;
+            result
+        } else {
+            Err(self.state_refusal())
         };
-        self.scratch = routes;
         if let Some(one) = &sequenced {
             match &result {
                 Ok(Published::Done(need)) => self.remember(one, *need),
@@ -127,7 +121,10 @@ impl Engine {
         {
             return Err(refusal);
         }
-        let obstacle = self.obstacle(routes, &message, Coming::New);
+        // What follows an earlier one of its producer may be that very message once more: whether there is room for it
+        // is asked when that is known.
+        let waits_anyway = behind && sequenced.is_some();
+        let obstacle = if waits_anyway { None } else { self.obstacle(routes, &message, Coming::New) };
         if let Some(obstacle) = obstacle.or(behind.then_some(Ok(Obstacle::Behind))) {
             let obstacle = obstacle?;
             self.check_patience(key)?;

@@ -3,7 +3,7 @@
 
 use crate::ledger::{Id, Ledger, Place, Tx};
 use crate::scene::Desk;
-use sabir_model::SessionId;
+use sabir_model::{Message, SessionId};
 use std::collections::BTreeMap;
 
 /// What a request was, to be looked up by its token when the answer comes.
@@ -23,6 +23,15 @@ pub struct Held {
     pub subscription: u64,
     pub id: Id,
     pub place: Place,
+}
+
+/// A publish without an answer, to be sent again.
+#[derive(Clone, Debug)]
+pub struct Unanswered {
+    pub id: Id,
+    /// The session's number of the producer: the same in every session.
+    pub producer: u64,
+    pub message: Message,
 }
 
 /// What a subscription takes from.
@@ -59,6 +68,10 @@ pub struct Client {
     pub tx: Option<Tx>,
     /// Deliveries settled within the open transaction: a rollback gives them back.
     pub settled_in_tx: Vec<Held>,
+    /// How far the producer for each target has counted: over all sessions.
+    counts: BTreeMap<usize, u64>,
+    /// What has no answer, in the order in which it was sent, over all sessions.
+    pub unanswered: BTreeMap<Id, Unanswered>,
 }
 
 /// A number for «this client's hold on it», for the ledger.
@@ -71,6 +84,13 @@ impl Client {
         self.next_token += 1;
         self.asked.insert(self.next_token, asked);
         self.next_token
+    }
+
+    /// The place of the next message for this target in the count of its producer.
+    pub fn count(&mut self, target: usize) -> u64 {
+        let count = self.counts.entry(target).or_default();
+        *count += 1;
+        *count
     }
 
     /// The session has ended: nothing that was asked will be answered.

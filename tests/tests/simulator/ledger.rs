@@ -141,6 +141,13 @@ impl Ledger {
         self.messages.insert(publish.id, message);
     }
 
+    /// Nothing is promised any more of when it comes.
+    pub fn lost_order(&mut self, id: Id) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.lane = None;
+        }
+    }
+
     pub fn publish_answered(&mut self, id: Id, yes: bool) {
         let Some(message) = self.messages.get_mut(&id) else { return };
         // Inside a transaction the answer only says that the message was taken in.

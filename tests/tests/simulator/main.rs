@@ -4,7 +4,7 @@
 //! Random clients publish, consume, commit and roll back; batches are synced late; reads come back in any order;
 //! clocks jump; the disk fails, loses power, tears and reorders what was not synced. Afterwards the ledger checks:
 //! nothing confirmed is lost, nothing rolled back appears, nothing comes again after its accept was confirmed, order
-//! holds per producer, transactions are whole. A seed that fails replays exactly:
+//! holds per producer, transactions are whole, and what was sent again is there once. A seed that fails replays exactly:
 //!
 //! ```text
 //!   SABIR_SEED=1234 cargo test -p sabir-tests --test simulator

@@ -8,6 +8,8 @@ use sabir_model::Destination;
 
 /// Queues that clients use; the place of a queue is its index.
 pub const QUEUES: [&str; 4] = ["orders", "payments.eu", "payments.us", "audit"];
+/// The one of them that refuses what it has no room for.
+pub const REFUSING: usize = 2;
 /// Topics that clients publish to.
 pub const TOPICS: [&str; 4] = ["prices.de", "prices.fr", "news.de.berlin", "prices"];
 /// The queue for dead letters.

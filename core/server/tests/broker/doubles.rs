@@ -104,8 +104,11 @@ impl Store for Cramped {
     }
 }
 
-/// A protocol of single letters: `x` is repeated and ends the link, `c` logs in, `s` subscribes to a queue, and `u` unsubscribes, but only once a message
-/// was delivered: before that, `u` is held. Answers and messages are letters too.
+/// A protocol of single letters: `x` is repeated and ends the link, `c` logs in, `e` likewise with a client id of its own,
+/// and `t` takes that over; `s` subscribes to a queue, `l` likewise but takes only what `d` asks for: two messages at
+/// most, of those that are there; and `u` unsubscribes, but only once a message was delivered: before that, `u` is
+/// held. Answers and messages are letters too; behind `!` stands why something was refused, behind `#` why the session
+/// ends.
 pub struct Letters;
 
 #[derive(Default)]
@@ -142,7 +145,11 @@ impl Session for Spelling {
                     out.close_link();
                 }
                 b'c' => out.connect(meta, &Connect { protocol: "letters".to_owned(), ..Connect::default() }),
+                b'e' => out.connect(meta, &alone(false)),
+                b't' => out.connect(meta, &alone(true)),
                 b's' => out.subscribe(meta, &subscribe()),
+                b'l' => out.subscribe(meta, &Subscribe { credit: 0, link_credit: true, ..subscribe() }),
+                b'd' => out.drain(meta, 2),
                 b'u' if self.delivered => out.unsubscribe(meta, false),
                 _ => {
                     self.held = true;
@@ -156,17 +163,35 @@ impl Session for Spelling {
     fn on_replies(&mut self, _: Now, replies: Replies<'_>, out: &mut Out<'_>) -> usize {
         for reply in replies.iter() {
             out.write(&[reply.token as u8]);
+            if reply.status.is_err() {
+                out.write(format!("!{}", reply.text).as_bytes());
+            }
         }
         replies.len()
     }
 
     fn on_deliveries(&mut self, _: Now, deliveries: Deliveries<'_>, out: &mut Out<'_>) -> usize {
-        out.write(b"m");
+        deliveries.iter().for_each(|_| out.write(b"m"));
         self.delivered = true;
         if std::mem::take(&mut self.held) {
             out.set_full();
         }
         deliveries.len()
+    }
+
+    fn on_close(&mut self, _: Now, reason: &str, out: &mut Out<'_>) {
+        out.write(format!("#{reason}").as_bytes());
+    }
+}
+
+/// A log-in with a client id that nobody else may have.
+fn alone(take_over: bool) -> Connect {
+    Connect {
+        protocol: "letters".to_owned(),
+        client_id: Some("only".to_owned()),
+        exclusive_client_id: true,
+        take_over,
+        ..Connect::default()
     }
 }
 

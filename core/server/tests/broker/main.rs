@@ -2,6 +2,7 @@
 //! The whole broker in one process: linked plugins, real sockets on loopback, raw STOMP frames.
 
 mod doubles;
+mod letters;
 mod logins;
 mod metrics;
 mod panics;

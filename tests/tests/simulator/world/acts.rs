@@ -2,9 +2,9 @@
 //! What the clients of a world do, each picked by the dice.
 
 use super::{World, pick, weighted};
-use crate::client::{Asked, From, Held, Taken};
+use crate::client::{Asked, From, Held, Taken, Unanswered};
 use crate::ledger::{Id, Place, Publish, Tx};
-use crate::scene::{DESKS, Desk, PASSING, SOURCES, SUBSCRIPTIONS, TARGETS};
+use crate::scene::{DESKS, Desk, PASSING, REFUSING, SOURCES, SUBSCRIPTIONS, TARGETS};
 use bytes::Bytes;
 use sabir_engine::{Client as Who, Input};
 use sabir_model::message::{BodyKind, Field, Fixed, HeadWriter, Message};
@@ -43,12 +43,29 @@ impl World {
             user: None,
             virtual_host: String::new(),
             connection_id: format!("connection-{}", self.next_session),
+            ..Who::default()
         };
         self.note(format!("client {client} opens session {}", session.0));
         self.tell(Input::Open { session, client: who });
         for (index, target) in TARGETS.iter().enumerate() {
-            let attach = Attach { destinations: target.destinations(), producer_name: None };
+            let producer_name = is_counting(client).then(|| format!("client-{client}-target-{index}"));
+            let attach = Attach { destinations: target.destinations(), producer_name };
             self.ask(client, Asked::Other, false, index as u64 + 1, 0, Verb::Attach(Box::new(attach)));
+        }
+        self.send_again(client);
+    }
+
+    /// Sends again what the client sent over its last connections and has no answer to, with the same counts.
+    fn send_again(&mut self, client: usize) {
+        let unanswered: Vec<Unanswered> = self.clients[client].unanswered.values().cloned().collect();
+        for Unanswered { id, producer, message } in unanswered {
+            self.note(format!("client {client} sends {id} again"));
+            self.counts.sent_again += 1;
+            if TARGETS[producer as usize - 1].queues.contains(&REFUSING) {
+                // It may have been refused over the lost connection, which then told nobody, and later ones taken.
+                self.ledger.lost_order(id);
+            }
+            self.ask(client, Asked::Publish(id), true, producer, 0, Verb::Publish(message));
         }
     }
 
@@ -108,14 +125,16 @@ impl World {
             ..Fixed::default()
         };
         let size = if self.random.chance(2) { 5_000 } else { pick(&mut self.random, 300) };
-        let message = write_message(&fixed, id, size);
+        let sequence = is_counting(client).then(|| self.clients[client].count(target));
+        let message = write_message(&fixed, id, size, sequence);
         let tx = if self.random.chance(70) { self.clients[client].tx } else { None };
         // Order is promised among messages of one producer, one priority and one mode that every selector treats alike.
         let plain = !delayed && tx.is_none();
         let kind = u16::from(priority) * 4 + u16::from(persistent) * 2 + (id % 2) as u16;
-        // A producer lives as long as its session.
+        // A producer lives as long as its session, unless it has a name and comes back.
         let session = self.clients[client].session.map_or(0, |session| session.0 as u32);
-        let producer = session * TARGETS.len() as u32 + target as u32;
+        let whose = if is_counting(client) { client as u32 } else { 1_000 + session };
+        let producer = whose * TARGETS.len() as u32 + target as u32;
         let lane = plain.then_some((producer, kind));
         let places = TARGETS[target].places(id);
         self.note(format!(
@@ -125,6 +144,10 @@ impl World {
         self.ledger.published(Publish { id, places, persistent, may_expire, lane, tx });
         let confirm = self.random.chance(80);
         let producer = target as u64 + 1;
+        if confirm && tx.is_none() && is_counting(client) {
+            let unanswered = Unanswered { id, producer, message: message.clone() };
+            self.clients[client].unanswered.insert(id, unanswered);
+        }
         self.ask(client, Asked::Publish(id), confirm, producer, tx.unwrap_or(0), Verb::Publish(message));
     }
 
@@ -295,6 +318,11 @@ impl World {
     }
 }
 
+/// Whether the client's producers have names and count, so that it can send again what it has no answer to.
+fn is_counting(client: usize) -> bool {
+    client < 3
+}
+
 fn subscribe_desk(desk: &Desk) -> Subscribe {
     Subscribe {
         selector: desk.selector.map(str::to_owned),
@@ -325,10 +353,11 @@ pub(super) fn plain_subscribe(
 }
 
 /// A message that carries its number three times: in its id, in a property and in its body.
-fn write_message(fixed: &Fixed, id: Id, size: usize) -> Message {
+fn write_message(fixed: &Fixed, id: Id, size: usize, sequence: Option<u64>) -> Message {
     let mut bytes = Vec::new();
     let mut head = HeadWriter::new(&mut bytes, fixed);
-    let written = head.field(Field::Id, format!("ID:{id}").as_bytes())
+    let written = sequence.is_none_or(|sequence| head.producer_sequence(sequence))
+        && head.field(Field::Id, format!("ID:{id}").as_bytes())
         && head.property("number", &Value::Long(id as i64))
         && head.property("parity", &Value::Long((id % 2) as i64));
     assert!(written, "the fields are short");

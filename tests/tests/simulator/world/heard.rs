@@ -55,7 +55,10 @@ impl World {
         let unknown = refused == Some(Reason::Store);
         match asked {
             Asked::Publish(_) | Asked::Accept(_) | Asked::Commit(_) if unknown => {}
-            Asked::Publish(id) => self.ledger.publish_answered(id, refused.is_none()),
+            Asked::Publish(id) => {
+                self.clients[client].unanswered.remove(&id);
+                self.ledger.publish_answered(id, refused.is_none());
+            }
             Asked::Accept(copies) => {
                 for (id, place) in copies {
                     if refused.is_none() {

@@ -7,6 +7,7 @@
 use crate::broker::{Broker, Died};
 use crate::client::{Asked, Client};
 use crate::ledger::{Id, Ledger, Tx};
+use crate::scene::{QUEUES, REFUSING};
 use sabir_engine::{Config, Input, PolicyRule, WhenFull};
 use sabir_model::store::TEMPORARY;
 use sabir_model::{Now, Request, Verb};
@@ -103,10 +104,14 @@ pub struct Counts {
     pub to_desks: u64,
     /// Transactions that were committed.
     pub committed: u64,
+    /// Publishes that were sent again.
+    pub sent_again: u64,
+    /// Of these, those that the broker had already.
+    pub repeated: u64,
 }
 
 impl Counts {
-    fn all(&mut self) -> [&mut u64; 6] {
+    fn all(&mut self) -> [&mut u64; 8] {
         [
             &mut self.parked,
             &mut self.refused_batches,
@@ -114,6 +119,8 @@ impl Counts {
             &mut self.dead_letters,
             &mut self.to_desks,
             &mut self.committed,
+            &mut self.sent_again,
+            &mut self.repeated,
         ]
     }
 
@@ -169,6 +176,7 @@ impl World {
             }
         }
         self.drain();
+        self.count_repeated();
         self.ledger.finish();
     }
 
@@ -203,7 +211,7 @@ impl World {
         narrow.max_messages = 12;
         let mut curt = config.default_policy.clone();
         curt.when_full = WhenFull::Refuse;
-        for (name, policy) in [("audit", narrow), ("payments.us", curt)] {
+        for (name, policy) in [("audit", narrow), (QUEUES[REFUSING], curt)] {
             config.policies.push(PolicyRule::new(name, policy).expect("the name is a pattern"));
         }
         config.limits.memory_bytes = 20_000;
@@ -344,6 +352,7 @@ impl World {
         for client in &mut self.clients {
             client.lost_session(&mut self.ledger);
         }
+        self.count_repeated();
         // The store is dropped without a close, then the disk forgets and tears what was not synced.
         self.broker = None;
         self.armed = false;
@@ -354,8 +363,22 @@ impl World {
         } else {
             self.disk.power_cut(&mut self.random);
         }
-        self.ledger.restarted();
+        self.restarted();
         self.start();
+    }
+
+    /// The broker has ended and what it knew of messages that are not persistent: sent again they may come twice.
+    fn restarted(&mut self) {
+        for client in &mut self.clients {
+            client.unanswered.retain(|_, one| one.message.head().persistent());
+        }
+        self.ledger.restarted();
+    }
+
+    /// The broker is about to end: what it has counted goes with it.
+    fn count_repeated(&mut self) {
+        let stats = self.broker.as_ref().map(|broker| broker.engine.stats());
+        self.counts.repeated += stats.map_or(0, |stats| stats.duplicates);
     }
 
     fn pick_faults(&mut self) -> Faults {
@@ -375,6 +398,7 @@ impl World {
         }
         self.with_broker(|broker, random| broker.settle_down(random))?;
         self.take_outputs();
+        self.count_repeated();
         if let Some(broker) = self.broker.take()
             && let Err(error) = broker.stop()
         {
@@ -382,7 +406,7 @@ impl World {
             self.faults = Faults::default();
             self.disk.power_cut(&mut self.random);
         }
-        self.ledger.restarted();
+        self.restarted();
         self.start();
         Ok(())
     }
