@@ -51,6 +51,13 @@ class TemporaryTest extends JmsTest {
         return requests;
     }
 
+    /** A connection that has been told of a temporary queue: until then clients refuse to send to it. */
+    private ActiveMQConnection toldOf(TemporaryQueue queue) throws Exception {
+        ActiveMQConnection connection = connect();
+        eventually("it is told of the queue", () -> !connection.isDeleted((ActiveMQDestination) queue));
+        return connection;
+    }
+
     private static void request(Session session, MessageProducer producer, Destination replies, String text)
             throws JMSException {
         Message request = session.createTextMessage(text);
@@ -132,10 +139,7 @@ class TemporaryTest extends JmsTest {
         Session session = auto(connect());
         TemporaryQueue replies = session.createTemporaryQueue();
         MessageConsumer consumer = session.createConsumer(replies);
-        // Clients keep a list of the temporary queues that they were told of, and refuse to send to others.
-        ActiveMQConnection connection = connect();
-        Session late = auto(connection);
-        eventually("it is told of the queue", () -> !connection.isDeleted((ActiveMQDestination) replies));
+        Session late = auto(toldOf(replies));
         for (String text : numbers(0, 10)) {
             send(late, replies, text);
         }
@@ -143,10 +147,10 @@ class TemporaryTest extends JmsTest {
     }
 
     @Test
-    void repliesWaitUntilTheyAreAskedFor() throws JMSException {
+    void repliesWaitUntilTheyAreAskedFor() throws Exception {
         Session session = auto(connect());
         TemporaryQueue replies = session.createTemporaryQueue();
-        sendMany(session(), replies, 3);
+        sendMany(auto(toldOf(replies)), replies, 3);
         expect(session.createConsumer(replies), "0", "1", "2");
     }
 
@@ -185,7 +189,7 @@ class TemporaryTest extends JmsTest {
     }
 
     @Test
-    void othersCannotDeleteATemporaryQueue() throws JMSException {
+    void othersCannotDeleteATemporaryQueue() throws Exception {
         Session session = auto(connect());
         TemporaryQueue own = session.createTemporaryQueue();
         MessageConsumer consumer = session.createConsumer(own);
@@ -198,7 +202,7 @@ class TemporaryTest extends JmsTest {
             return;
         }
         assertThrows(JMSException.class, () -> other.syncSendPacket(delete));
-        send(session(), own, "still there");
+        send(auto(toldOf(own)), own, "still there");
         expect(consumer, "still there");
     }
 
@@ -216,7 +220,7 @@ class TemporaryTest extends JmsTest {
     void whoSendsToATemporaryQueueThatWasDeletedIsTold() throws Exception {
         Session session = auto(connect());
         TemporaryQueue queue = session.createTemporaryQueue();
-        ActiveMQConnection other = connect();
+        ActiveMQConnection other = toldOf(queue);
         Session sender = auto(other);
         MessageProducer producer = sender.createProducer(queue);
         producer.send(sender.createTextMessage("in time"));
@@ -231,7 +235,7 @@ class TemporaryTest extends JmsTest {
     void whoSendsToTheQueueOfAConnectionThatIsGoneIsTold() throws Exception {
         ActiveMQConnection owner = connect();
         TemporaryQueue queue = auto(owner).createTemporaryQueue();
-        ActiveMQConnection other = connect();
+        ActiveMQConnection other = toldOf(queue);
         Session sender = auto(other);
         MessageProducer producer = sender.createProducer(queue);
         producer.send(sender.createTextMessage("in time"));
@@ -278,10 +282,10 @@ class TemporaryTest extends JmsTest {
     }
 
     @Test
-    void aTemporaryQueueCanBeBrowsedAndSelectedFromByItsOwner() throws JMSException {
+    void aTemporaryQueueCanBeBrowsedAndSelectedFromByItsOwner() throws Exception {
         Session session = auto(connect());
         TemporaryQueue queue = session.createTemporaryQueue();
-        Session other = session();
+        Session other = auto(toldOf(queue));
         MessageProducer producer = other.createProducer(queue);
         for (int number = 0; number < 4; number++) {
             Message message = other.createTextMessage(Integer.toString(number));
