@@ -104,6 +104,11 @@ impl Engine {
             return self.collect_queue(key);
         };
         self.counters.dead_lettered += 1;
+        *match cause {
+            Cause::Rejected(_) => &mut self.counters.dead_lettered_rejected,
+            Cause::TooManyAttempts => &mut self.counters.dead_lettered_attempts,
+            Cause::Expired => &mut self.counters.dead_lettered_expired,
+        } += 1;
         self.move_dead(key, target, priority, entry, cause);
         self.schedule(target);
         if self.queues.get(key).is_some_and(Queue::must_look_again) {

@@ -137,6 +137,9 @@ impl Engine {
         lane.sweep_next = merged.complete_below;
         let mut expired = Vec::new();
         for (place, record) in merged.records {
+            if lane.ready.first() == Some(record.seq) {
+                lane.oldest_seen = timestamp_of(&record.data).map(|ms| (record.seq, ms));
+            }
             let Some(expiration_ms) = expiration_of(&record.data) else { continue };
             if expiration_ms == 0 || !record.label.is_empty() {
                 continue;
@@ -170,6 +173,12 @@ impl Engine {
             self.dead_letter(key, priority, entry, &Cause::Expired);
         }
     }
+}
+
+/// When the message was sent, if its head says.
+fn timestamp_of(head: &[u8]) -> Option<i64> {
+    let bytes = head.get(16..24)?;
+    Some(i64::from_le_bytes(bytes.try_into().ok()?)).filter(|ms| *ms > 0)
 }
 
 /// The expiration in the fixed part of a head, of which more need not be there.

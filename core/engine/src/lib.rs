@@ -33,6 +33,7 @@
 //!   reads            what was asked of the store, and why
 //!   admin, query     making, removing, asking
 //!   events           what happens, told to whoever subscribes to it
+//!   figures          of single queues, for metrics
 //!   keys, definition what is kept in the store beside messages
 //!   recovery         from what the store has kept to an engine
 //!   slab             places by key
@@ -52,6 +53,7 @@ mod duplicates;
 mod engine;
 mod events;
 mod expiry;
+mod figures;
 mod flow;
 mod input;
 mod keys;
@@ -72,6 +74,7 @@ mod virtual_topics;
 pub use commit::CommitId;
 pub use config::{Config, DeadLetter, Limits, Policy, PolicyRule, WhenFull};
 pub use engine::Engine;
+pub use figures::QueueFigures;
 pub use input::{Admin, Client, Input};
 pub use output::{CommitNeed, FlowChange, Outputs, ReadId, ReadRequest};
 pub use query::Stats;

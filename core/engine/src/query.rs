@@ -50,6 +50,12 @@ pub struct Stats {
     pub expired: u64,
     /// Messages moved to dead letters.
     pub dead_lettered: u64,
+    /// Of these: because a consumer said that they cannot be processed.
+    pub dead_lettered_rejected: u64,
+    /// Of these: because they were delivered in vain too often.
+    pub dead_lettered_attempts: u64,
+    /// Of these: because they expired.
+    pub dead_lettered_expired: u64,
     /// Messages removed to make room, by policy.
     pub dropped: u64,
     /// Publishes parked now.

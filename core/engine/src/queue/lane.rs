@@ -44,6 +44,8 @@ pub(crate) struct Lane {
     /// How far the sweep has come that looks for expired entries in the store.
     pub sweep_next: u64,
     pub sweep_reading: bool,
+    /// When an entry was sent that the sweep found first of all, for as long as it is the first.
+    pub oldest_seen: Option<(u64, i64)>,
     /// The earliest expiration that the sweep under way has seen and left.
     pub sweep_earliest_ms: i64,
     removals: Vec<(u64, u64)>,
@@ -73,6 +75,7 @@ impl Lane {
             earliest_expiry_ms: i64::MAX,
             sweep_next: 0,
             sweep_reading: false,
+            oldest_seen: None,
             sweep_earliest_ms: i64::MAX,
             removals: Vec::new(),
             temporary_removals: Vec::new(),

@@ -28,6 +28,7 @@ pub struct Draft<'t> {
     pub group: Option<&'t str>,
     /// It is the last of its group.
     pub closes_group: bool,
+    pub sent_ms: i64,
 }
 
 /// A persistent message of normal priority.
@@ -42,6 +43,7 @@ pub fn draft(text: &str) -> Draft<'_> {
         sequence: None,
         group: None,
         closes_group: false,
+        sent_ms: 0,
     }
 }
 
@@ -52,6 +54,7 @@ impl Draft<'_> {
             priority: self.priority,
             expiration_ms: self.expiration_ms,
             deliver_at_ms: self.deliver_at_ms,
+            timestamp_ms: self.sent_ms,
             ..Fixed::default()
         };
         let mut bytes = Vec::new();

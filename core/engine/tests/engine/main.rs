@@ -7,6 +7,7 @@ mod drain;
 mod duplicates;
 mod events;
 mod exclusive;
+mod figures;
 mod flow;
 mod groups;
 mod model;

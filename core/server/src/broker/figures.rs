@@ -4,7 +4,7 @@
 use super::committer::Committer;
 use super::room::Room;
 use crate::link::admission::Connections;
-use sabir_engine::Engine;
+use sabir_engine::{Engine, QueueFigures};
 use sabir_host::Store;
 use sabir_stack::Metrics;
 use std::fmt::Write;
@@ -23,6 +23,8 @@ pub struct Figures {
     connections: Arc<Connections>,
     /// What sessions ask, and are answered.
     metrics: Arc<Metrics>,
+    /// Destinations that have figures of their own.
+    max_destinations: usize,
 }
 
 impl Figures {
@@ -33,9 +35,10 @@ impl Figures {
         committer: &Arc<Committer>,
         connections: &Arc<Connections>,
         metrics: Arc<Metrics>,
+        max_destinations: usize,
     ) -> Self {
         let (room, store, committer) = (room.clone(), store.clone(), committer.clone());
-        Figures { room, store, committer, connections: connections.clone(), metrics }
+        Figures { room, store, committer, connections: connections.clone(), metrics, max_destinations }
     }
 
     /// All metrics: of plugins, of sessions, of engine and store. Takes the engine's lock for a time in proportion to the
@@ -45,6 +48,7 @@ impl Figures {
         build_info(&mut text);
         self.metrics.render(&mut text);
         render(&self.room, &self.store, self.connections.total(), &mut text);
+        destinations(&self.room.inspect(|engine| engine.largest_queues(self.max_destinations)), &mut text);
         let (name, help) =
             ("sabir_storage_commit_seconds", "From a batch to its being durable in the store.");
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} histogram\n");
@@ -92,6 +96,16 @@ fn render(room: &Room, store: &Store, connections: usize, text: &mut String) {
     counter("sabir_messages_released_total", help, engine.released);
     counter("sabir_messages_expired_total", "Messages that expired.", engine.expired);
     counter("sabir_messages_dead_lettered_total", "Messages moved to dead letters.", engine.dead_lettered);
+    let (name, help) = ("sabir_dead_letters_total", "Messages moved to dead letters, by why.");
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n");
+    for (reason, count) in [
+        ("rejected", engine.dead_lettered_rejected),
+        ("attempts", engine.dead_lettered_attempts),
+        ("expired", engine.dead_lettered_expired),
+    ] {
+        let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
+    }
+    let mut counter = |name, help, value| family(text, name, "counter", help, value);
     counter("sabir_messages_dropped_total", "Messages removed to make room.", engine.dropped);
     counter("sabir_storage_damaged_reads_total", "Reads that found a damaged record.", engine.damaged);
     // A store that cannot tell is no reason to tell nothing of the rest.
@@ -107,6 +121,39 @@ fn render(room: &Room, store: &Store, connections: usize, text: &mut String) {
     let mut counter = |name, help, value| family(text, name, "counter", help, value);
     counter("sabir_storage_syncs_total", "Syncs of the store.", stats.syncs);
     counter("sabir_storage_written_bytes_total", "Bytes that the store has written.", stats.written_bytes);
+}
+
+/// A figure that each of the largest destinations has.
+type DestinationFigure = (&'static str, &'static str, fn(&QueueFigures) -> Option<f64>);
+
+const DESTINATION_FIGURES: [DestinationFigure; 5] = [
+    ("sabir_destination_messages", "Messages in one of the largest queues.", |one| Some(one.messages as f64)),
+    ("sabir_destination_bytes", "Their bytes.", |one| Some(one.bytes as f64)),
+    ("sabir_destination_unacked", "Of these, delivered and not settled.", |one| Some(one.in_flight as f64)),
+    ("sabir_destination_consumers", "Its consumers.", |one| Some(one.consumers as f64)),
+    ("sabir_destination_oldest_age_seconds", "Since the message that waits longest was sent.", |one| {
+        one.oldest_age_ms.map(|ms| ms as f64 / 1000.0)
+    }),
+];
+
+fn destinations(largest: &[QueueFigures], text: &mut String) {
+    for (name, help, value) in DESTINATION_FIGURES {
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+        for one in largest {
+            let Some(value) = value(one) else { continue };
+            let (host, destination) = (escaped(&one.virtual_host), escaped(&one.destination.to_string()));
+            let _ = write!(text, "{name}{{virtual_host=\"{host}\",destination=\"{destination}\"");
+            if let Some(subscription) = &one.subscription {
+                let _ = write!(text, ",subscription=\"{}\"", escaped(subscription));
+            }
+            let _ = writeln!(text, "}} {value}");
+        }
+    }
+}
+
+/// A text as the value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 fn family(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {

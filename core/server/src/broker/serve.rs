@@ -152,7 +152,8 @@ pub fn serve_with(
     })));
     reactors.first().spawn(tick(room.clone(), Vital::new(&failure, "the timer")));
     room.enter(room.now(), Input::Tick);
-    let figures = Figures::new(&room, &store, &committer, &connections, metrics);
+    let figures =
+        Figures::new(&room, &store, &committer, &connections, metrics, config.metrics.max_destinations);
     let mut broker = RunningBroker {
         addresses: Vec::new(),
         figures,

@@ -54,6 +54,8 @@ pub struct Metrics {
     pub file: Option<PathBuf>,
     /// How often it is written anew.
     pub interval_ms: u64,
+    /// Destinations that have figures of their own: those with the most messages.
+    pub max_destinations: usize,
 }
 
 /// Where plugins come from.
@@ -227,7 +229,11 @@ fn log(reader: &Reader<'_>) -> Log {
 fn metrics(reader: &Reader<'_>, names: &Substitutions) -> Metrics {
     let file = names.apply(&reader.text("file"));
     let file = (!file.is_empty()).then(|| PathBuf::from(file));
-    Metrics { file, interval_ms: reader.integer("interval_ms", 100..=MAX_MS) }
+    Metrics {
+        file,
+        interval_ms: reader.integer("interval_ms", 100..=MAX_MS),
+        max_destinations: reader.integer("max_destinations", 0..=10_000) as usize,
+    }
 }
 
 fn plugins(reader: &Reader<'_>, names: &Substitutions) -> Plugins {

@@ -28,6 +28,30 @@ fn publishes_deliveries_and_commits_are_told_with_their_times() {
 }
 
 #[test]
+fn the_largest_destinations_have_figures_of_their_own_and_the_others_none() {
+    let broker = start("[metrics]\nmax_destinations = 2\n");
+    let mut client = Client::logged_in(&broker);
+    for (queue, count) in [("small", 1), ("say \"large\"", 3), ("middle", 2)] {
+        for _ in 0..count {
+            client.send(&format!("SEND\ndestination:/queue/{queue}\nreceipt:1\n\nbody\0"));
+            client.frame();
+        }
+    }
+    let text = broker.render_metrics();
+    let figures: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("sabir_destination_messages{")).collect();
+    let expected = [
+        "sabir_destination_messages{virtual_host=\"default\",destination=\"queue://say \\\"large\\\"\"} 3",
+        "sabir_destination_messages{virtual_host=\"default\",destination=\"queue://middle\"} 2",
+    ];
+    assert_eq!(figures, expected, "{text}");
+    let oldest =
+        "sabir_destination_oldest_age_seconds{virtual_host=\"default\",destination=\"queue://middle\"} ";
+    assert!(text.lines().any(|line| line.starts_with(oldest)), "{text}");
+    assert!(text.contains("sabir_dead_letters_total{reason=\"expired\"} 0"), "{text}");
+}
+
+#[test]
 fn the_metrics_file_is_written_again_and_again_and_gone_with_the_broker() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sabir.prom");
