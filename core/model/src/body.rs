@@ -7,7 +7,8 @@
 //! ```text
 //!   0  canonical, as `docs/message-format.md` says
 //!   1  as JMS brokers send it: text has an i32 length in front, texts are Java's modified UTF-8; no bytes: null
-//!   2  the same, compressed: a zlib stream, with an i32 length in front if the kind is bytes
+//!   2  the same, compressed: a zlib stream; if the kind is bytes, an i32 in front says how many of what it inflates to
+//!      are the body
 //! ```
 
 pub mod java;
@@ -108,20 +109,29 @@ fn from_jms_text(body: &[u8]) -> Result<Cow<'_, [u8]>, BodyError> {
 
 fn inflate(kind: BodyKind, body: &[u8], max_bytes: usize) -> Result<Vec<u8>, BodyError> {
     const DAMAGED: BodyError = BodyError::Damaged("it is no zlib stream");
-    // The length in front of bytes says what the sender likes; the limit is ours.
-    let (skipped, extra) = match kind {
-        BodyKind::Bytes => (LENGTH_BYTES, 0),
-        BodyKind::Text => (0, LENGTH_BYTES),
-        _ => (0, 0),
-    };
-    let stream = body.get(skipped..).ok_or(DAMAGED)?;
-    let limit = max_bytes.saturating_add(extra);
-    let mut inflated = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let mut reader = flate2::read::ZlibDecoder::new(stream).take(most);
-    reader.read_to_end(&mut inflated).map_err(|_| DAMAGED)?;
-    if inflated.len() > limit {
-        return Err(BodyError::TooLarge { limit_bytes: max_bytes });
+    const SHORT: BodyError = BodyError::Damaged("it inflates to less than it says");
+    const TOO_LARGE: fn(usize) -> BodyError = |limit_bytes| BodyError::TooLarge { limit_bytes };
+    if kind != BodyKind::Bytes {
+        // The length of a text is not a part of the text.
+        let extra = if kind == BodyKind::Text { LENGTH_BYTES } else { 0 };
+        let limit = max_bytes.saturating_add(extra);
+        let inflated = inflate_up_to(body, limit.saturating_add(1)).ok_or(DAMAGED)?;
+        return if inflated.len() > limit { Err(TOO_LARGE(max_bytes)) } else { Ok(inflated) };
     }
-    Ok(inflated)
+    // Java compresses its whole buffer, so that behind so many bytes come others that mean nothing.
+    let (length, stream) = body.split_first_chunk::<LENGTH_BYTES>().ok_or(DAMAGED)?;
+    let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| DAMAGED)?;
+    if length > max_bytes {
+        return Err(TOO_LARGE(max_bytes));
+    }
+    let inflated = inflate_up_to(stream, length).ok_or(DAMAGED)?;
+    if inflated.len() < length { Err(SHORT) } else { Ok(inflated) }
+}
+
+/// At most the first so many bytes: memory is taken as they come.
+fn inflate_up_to(stream: &[u8], len: usize) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let mut reader = flate2::read::ZlibDecoder::new(stream).take(len as u64);
+    reader.read_to_end(&mut inflated).ok()?;
+    Some(inflated)
 }

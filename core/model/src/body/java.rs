@@ -60,14 +60,24 @@ pub fn to_utf8(bytes: &[u8]) -> Result<Cow<'_, str>, BodyError> {
     {
         return Ok(Cow::Borrowed(text));
     }
-    let mut units = Vec::with_capacity(bytes.len());
+    let mut text = String::with_capacity(bytes.len());
     let mut rest = bytes;
     while !rest.is_empty() {
-        let (unit, after) = unit(rest).ok_or(TEXT)?;
-        units.push(unit);
-        rest = after;
+        let (first, after) = unit(rest).ok_or(TEXT)?;
+        let pair = unit(after).filter(|_| matches!(first, 0xd800..=0xdbff));
+        rest = match pair {
+            Some((second @ 0xdc00..=0xdfff, after)) => {
+                let code = 0x10000 + ((u32::from(first) & 0x3ff) << 10 | u32::from(second) & 0x3ff);
+                text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                after
+            }
+            _ => {
+                text.push(char::from_u32(first.into()).unwrap_or(char::REPLACEMENT_CHARACTER));
+                after
+            }
+        };
     }
-    Ok(Cow::Owned(String::from_utf16_lossy(&units)))
+    Ok(Cow::Owned(text))
 }
 
 /// One UTF-16 unit, and what follows it.
