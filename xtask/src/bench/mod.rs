@@ -10,11 +10,13 @@
 //!   process    CPU time and memory of a process
 //!   peers      how each peer is started
 //!   load       the load itself
+//!   java       another load: the stock ActiveMQ client, beside the ActiveMQ of Maven Central
 //!   table      the results
 //! ```
 
 pub mod broker;
 mod interface;
+mod java;
 mod limits;
 mod load;
 mod peers;
@@ -27,10 +29,11 @@ pub use load::load;
 use crate::workspace::{Built, Metadata, Profile, build_broker, cargo, gather, succeed};
 use anyhow::{Context, Result, ensure};
 use broker::Broker;
+use java::{JavaLoad, JavaPrograms};
 use limits::SyncProbe;
 use peers::Peer;
 use rows::{Figure, Place, Programs, Row, Times, rows};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use table::Samples;
 
@@ -49,6 +52,9 @@ pub struct BenchArguments {
     /// Also this peer, from Debian's packages; repeatable
     #[arg(long = "peer", value_enum)]
     peers: Vec<Peer>,
+    /// What sends and receives
+    #[arg(long, value_enum, default_value_t = Client::Stomp)]
+    client: Client,
     /// Rounds, of which medians are taken
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
@@ -66,6 +72,15 @@ pub struct BenchArguments {
     only_peers: bool,
 }
 
+/// What sends and receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Client {
+    /// A lean client of our own
+    Stomp,
+    /// The stock ActiveMQ client over OpenWire, on Sabir and on the ActiveMQ of Maven Central
+    Java,
+}
+
 /// Measures and prints.
 pub fn bench(arguments: &BenchArguments) -> Result<()> {
     let chosen = choose(arguments);
@@ -74,6 +89,10 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
         chosen.iter().for_each(|row| println!("{}", row.name));
         return Ok(());
     }
+    ensure!(
+        arguments.client == Client::Stomp || arguments.peers.is_empty(),
+        "peers from Debian's packages take the load that speaks STOMP; the Java client has its ActiveMQ already"
+    );
     // Before minutes are spent on building.
     arguments.peers.iter().try_for_each(|peer| peer.check())?;
     let metadata = Metadata::read()?;
@@ -83,32 +102,40 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
     let under = metadata.target_directory.join("bench");
     let probe = SyncProbe::new(&under)?;
     let mut samples = Samples::default();
-    let mut brokers = Vec::new();
-    if let Some(built) = &built {
-        brokers.push(Broker::sabir(built, &under)?);
-    }
-    for peer in &arguments.peers {
-        eprintln!("starting {peer:?}");
-        brokers.push(peer.start(&under)?);
-    }
+    let java = java_load(arguments)?;
+    let brokers = start(arguments, built.as_ref(), java.as_ref(), &under)?;
     let times = match arguments.quick {
         true => Times { warm_up_ms: 400, measure_ms: 1200 },
         false => Times { warm_up_ms: 500, measure_ms: 2000 },
     };
-    for broker in &brokers {
-        let costs_us = rows::warm_up(broker, &programs.load, times.measure_ms)?;
+    let java = java.map(|(_, load)| load);
+    let costs_us = match &java {
+        Some(load) => java::warm_up(&brokers, load, times.measure_ms)?,
+        None => {
+            let warm_up = |broker| rows::warm_up(broker, &programs.load, times.measure_ms);
+            brokers.iter().map(warm_up).collect::<Result<_>>()?
+        }
+    };
+    for (broker, costs_us) in brokers.iter().zip(costs_us) {
         let costs_us: Vec<String> = costs_us.iter().map(|cost| format!("{cost:.0}")).collect();
         eprintln!("{} is warm: CPU µs a message {}", broker.name, costs_us.join(", "));
         samples.add_broker(broker.about());
     }
+    let place = |round| Place {
+        programs: &programs,
+        under: &under,
+        built: built.as_ref(),
+        java: java.as_ref(),
+        times,
+        round,
+    };
     for round in 0..arguments.repeat {
         samples.add_limits(limits::measure(&probe, Duration::from_millis(times.measure_ms / 2))?);
         for row in &chosen {
             // Brokers take turns row by row, so that a busy moment of the machine meets them all.
             for broker in brokers.iter().filter(|broker| takes_part(broker, row, round, arguments.quick)) {
                 eprintln!("round {} of {}: {} on {}", round + 1, arguments.repeat, row.name, broker.name);
-                let place = Place { programs: &programs, under: &under, built: built.as_ref(), times, round };
-                for figure in measure(row, broker, &place, &probe)? {
+                for figure in measure(row, broker, &place(round), &probe)? {
                     samples.add(&row.name, figure.metric, broker.name, figure.value);
                 }
             }
@@ -136,13 +163,49 @@ fn measure(row: &Row, broker: &Broker, place: &Place<'_>, probe: &SyncProbe) -> 
     }
     let before_per_s = probe.rate(SYNCS_FOR)?;
     let mut figures = row.measure(broker, place)?;
-    rows::beside_syncs(&mut figures, before_per_s, probe.rate(SYNCS_FOR)?);
+    rows::beside_syncs(&mut figures, row.waiting(), before_per_s, probe.rate(SYNCS_FOR)?);
     Ok(figures)
 }
 
+/// The Java client and its programs, if it is the load.
+fn java_load(arguments: &BenchArguments) -> Result<Option<(JavaPrograms, JavaLoad)>> {
+    if arguments.client != Client::Java {
+        return Ok(None);
+    }
+    let programs = JavaPrograms::build(!arguments.no_build)?;
+    let load = programs.start_load()?;
+    eprintln!("the load is activemq-client {}", load.client);
+    Ok(Some((programs, load)))
+}
+
+/// Sabir, and the peers that were asked for; for the Java client, the ActiveMQ that Maven brought.
+fn start(
+    arguments: &BenchArguments,
+    built: Option<&Built>,
+    java: Option<&(JavaPrograms, JavaLoad)>,
+    under: &Path,
+) -> Result<Vec<Broker>> {
+    let mut brokers = Vec::new();
+    if let Some(built) = built {
+        brokers.push(Broker::sabir(built, under)?);
+    }
+    if let Some((programs, _)) = java {
+        eprintln!("starting ActiveMQ");
+        brokers.push(programs.start_activemq(under)?);
+    }
+    for peer in &arguments.peers {
+        eprintln!("starting {peer:?}");
+        brokers.push(peer.start(under)?);
+    }
+    Ok(brokers)
+}
+
 fn choose(arguments: &BenchArguments) -> Vec<Row> {
-    rows()
-        .into_iter()
+    let rows = match arguments.client {
+        Client::Stomp => rows(),
+        Client::Java => java::rows(),
+    };
+    rows.into_iter()
         .filter(|row| match arguments.rows.as_slice() {
             [] => !arguments.quick || row.promised,
             names => names.iter().any(|name| row.name.contains(name.as_str())),

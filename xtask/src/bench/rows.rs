@@ -2,6 +2,7 @@
 //! What is measured: the rows of the table, and what Sabir promises in some of them.
 
 use super::broker::{Broker, Running, run};
+use super::java::{self, JavaLoad, JmsRow};
 use super::load::{Load, Pace};
 use crate::workspace::Built;
 use anyhow::{Context, Result, ensure};
@@ -31,12 +32,22 @@ pub struct Row {
 /// How a row is measured.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    Flood { producers: usize, consumers: usize, size_bytes: usize, window: usize, persistent: bool },
-    Paced { per_s: u64 },
+    Flood {
+        producers: usize,
+        consumers: usize,
+        size_bytes: usize,
+        window: usize,
+        persistent: bool,
+    },
+    Paced {
+        per_s: u64,
+    },
     Backlog,
     Start,
     Idle,
     Interface,
+    /// By the Java client.
+    Jms(JmsRow),
 }
 
 /// A figure of a row.
@@ -55,6 +66,8 @@ pub enum Metric {
     SyncsAfter,
     CpuUsPerMessage,
     LoadCpuUsPerMessage,
+    LoadBusyPercent,
+    DiskAllowsPerS,
     P50Us,
     P99Us,
     P999Us,
@@ -78,6 +91,8 @@ impl Metric {
             Metric::SyncsAfter => "4 KiB syncs/s just after",
             Metric::CpuUsPerMessage => "CPU µs/message",
             Metric::LoadCpuUsPerMessage => "CPU µs/message of the load",
+            Metric::LoadBusyPercent => "% that the load was busy",
+            Metric::DiskAllowsPerS => "messages/s that the disk allows",
             Metric::P50Us => "p50 µs",
             Metric::P99Us => "p99 µs",
             Metric::P999Us => "p99.9 µs",
@@ -98,6 +113,8 @@ impl Metric {
             Metric::MessagesPerS | Metric::MessagesPerSync | Metric::FillPerS | Metric::DrainPerS => true,
             Metric::SyncsBefore | Metric::SyncsAfter => true,
             Metric::CpuUsPerMessage | Metric::LoadCpuUsPerMessage => false,
+            Metric::LoadBusyPercent => false,
+            Metric::DiskAllowsPerS => true,
             Metric::P50Us | Metric::P99Us | Metric::P999Us => false,
             Metric::FilledMb | Metric::PeakMb | Metric::IdleMb | Metric::ConnectionKib => false,
             Metric::ReadyMs | Metric::AgainstDirect => false,
@@ -106,11 +123,14 @@ impl Metric {
 
     /// Whether it tells of the machine or the load, so that brokers cannot be compared by it.
     pub fn is_beside(self) -> bool {
-        matches!(self, Metric::SyncsBefore | Metric::SyncsAfter | Metric::LoadCpuUsPerMessage)
+        let of_load = [Metric::LoadCpuUsPerMessage, Metric::LoadBusyPercent];
+        let of_disk = [Metric::SyncsBefore, Metric::SyncsAfter, Metric::DiskAllowsPerS];
+        of_load.contains(&self) || of_disk.contains(&self)
     }
 }
 
 /// A row that Sabir is held to.
+#[derive(Clone, Copy)]
 pub struct Promise {
     pub row: &'static str,
     pub metric: Metric,
@@ -137,7 +157,7 @@ const fn promise(row: &'static str, metric: Metric, at_least: f64, aim: f64) -> 
 const MAIN: &str = "persistent-4x4-1k-w256";
 
 /// What Sabir is held to.
-pub const PROMISES: &[Promise] = &[
+const PROMISES: &[Promise] = &[
     promise(MAIN, Metric::MessagesPerS, 150_000.0, 400_000.0),
     Promise { row: MAIN, metric: Metric::MessagesPerS, at_least: 8.0, aim: None, unit: Unit::OfBestPeer },
     promise(MAIN, Metric::CpuUsPerMessage, 6.0, 2.5),
@@ -153,7 +173,12 @@ pub const PROMISES: &[Promise] = &[
     promise("interface", Metric::AgainstDirect, 1.25, 1.1),
 ];
 
-/// All rows.
+/// All promises.
+pub fn promises() -> impl Iterator<Item = &'static Promise> {
+    PROMISES.iter().chain(java::PROMISES)
+}
+
+/// All rows of the load that speaks STOMP, and those that need none.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |name: String, kind: Kind| {
@@ -203,6 +228,8 @@ pub struct Place<'a> {
     pub under: &'a Path,
     /// For rows that want a broker of their own.
     pub built: Option<&'a Built>,
+    /// The Java client, where its rows are measured.
+    pub java: Option<&'a JavaLoad>,
     pub times: Times,
     /// Makes destinations' names differ.
     pub round: u32,
@@ -211,12 +238,24 @@ pub struct Place<'a> {
 impl Row {
     /// Whether a broker that is there already is measured, any broker; else Sabir alone, started for it.
     pub fn is_shared(&self) -> bool {
-        matches!(self.kind, Kind::Flood { .. } | Kind::Paced { .. })
+        matches!(self.kind, Kind::Flood { .. } | Kind::Paced { .. } | Kind::Jms(_))
     }
 
     /// Whether the disk's rate bears on it.
     pub fn syncs(&self) -> bool {
-        matches!(self.kind, Kind::Flood { persistent: true, .. } | Kind::Paced { .. } | Kind::Backlog)
+        match self.kind {
+            Kind::Flood { persistent, .. } | Kind::Jms(JmsRow { persistent, .. }) => persistent,
+            Kind::Paced { .. } | Kind::Backlog => true,
+            Kind::Start | Kind::Idle | Kind::Interface => false,
+        }
+    }
+
+    /// How many senders wait for each confirmation, where the client is the Java one.
+    pub fn waiting(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Jms(JmsRow { persistent: true, asynchronous: false, per_s: 0, each }) => Some(each),
+            _ => None,
+        }
     }
 
     /// Measures this row once on a broker. Rows that need a fresh broker are measured on Sabir alone.
@@ -234,6 +273,10 @@ impl Row {
                 let pace = Pace::Rate { per_s, warm_up_ms: place.times.warm_up_ms, measure_ms };
                 paced(place, &broker.load(&destination, pace))
             }
+            Kind::Jms(row) => match place.java {
+                Some(load) => java::measure(row, broker, load, &destination, place.times),
+                None => Ok(Vec::new()),
+            },
             Kind::Backlog | Kind::Start | Kind::Idle | Kind::Interface => match place.built {
                 Some(built) if broker.name == "sabir" => own_broker(self.kind, built, place),
                 _ => Ok(Vec::new()),
@@ -263,15 +306,20 @@ pub fn warm_up(broker: &Broker, generator: &Path, measure_ms: u64) -> Result<Vec
 }
 
 /// Whether the last round was hardly cheaper than the one before it.
-fn is_warm(costs_us: &[f64]) -> bool {
+pub fn is_warm(costs_us: &[f64]) -> bool {
     match costs_us {
         [.., before, last] => *last > 0.9 * *before,
         _ => false,
     }
 }
 
-/// The rate of syncs just before and just after a row, and what came through for each sync.
-pub fn beside_syncs(figures: &mut Vec<Figure>, before_per_s: f64, after_per_s: f64) {
+/// The rate of syncs just before and just after a row, and what came through for each sync. Where so many senders wait for
+/// each confirmation, also the most that the disk allows them: one each for each sync.
+pub fn beside_syncs(figures: &mut Vec<Figure>, waiting: Option<usize>, before_per_s: f64, after_per_s: f64) {
+    if let Some(waiting) = waiting {
+        let value = waiting as f64 * f64::midpoint(before_per_s, after_per_s);
+        figures.push(Figure { metric: Metric::DiskAllowsPerS, value });
+    }
     let rate = figures.iter().find(|figure| figure.metric == Metric::MessagesPerS).map(|figure| figure.value);
     if let Some(rate) = rate {
         let value = rate / f64::midpoint(before_per_s, after_per_s);
@@ -409,13 +457,16 @@ mod tests {
     #[test]
     fn a_persistent_row_is_weighed_by_the_syncs_around_it() {
         let mut figures = vec![Figure { metric: Metric::MessagesPerS, value: 900.0 }];
-        beside_syncs(&mut figures, 100.0, 500.0);
+        beside_syncs(&mut figures, None, 100.0, 500.0);
         let value = |metric| figures.iter().find(|figure| figure.metric == metric).map(|figure| figure.value);
         assert_eq!(value(Metric::MessagesPerSync), Some(3.0));
         assert_eq!((value(Metric::SyncsBefore), value(Metric::SyncsAfter)), (Some(100.0), Some(500.0)));
         let mut figures = vec![Figure { metric: Metric::P99Us, value: 900.0 }];
-        beside_syncs(&mut figures, 100.0, 500.0);
+        beside_syncs(&mut figures, None, 100.0, 500.0);
         assert!(figures.iter().all(|figure| figure.metric != Metric::MessagesPerSync));
+        beside_syncs(&mut figures, Some(4), 100.0, 500.0);
+        let allowed = figures.iter().find(|figure| figure.metric == Metric::DiskAllowsPerS);
+        assert_eq!(allowed.map(|figure| figure.value), Some(1200.0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! What was measured, as a table for people and as JSON for programs.
 
 use super::limits::Limits;
-use super::rows::{Metric, PROMISES, Promise, Unit, median};
+use super::rows::{Metric, Promise, Unit, median, promises};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -56,6 +56,10 @@ enum Verdict {
     Unfit,
     /// There is no peer to hold it against.
     Open,
+    /// Nobody could be faster beside this load or this disk: the CPU per message is what counts.
+    Bound,
+    /// Asked for only where the throughput is not reached.
+    Spared,
 }
 
 impl Verdict {
@@ -66,6 +70,8 @@ impl Verdict {
             Verdict::Missed => "MISSED",
             Verdict::Unfit => "the disk changed meanwhile: run it again",
             Verdict::Open => "no peer in this run",
+            Verdict::Bound => "the load or the disk is the bound: see the CPU",
+            Verdict::Spared => "not asked for: the throughput is met",
         }
     }
 }
@@ -177,7 +183,7 @@ impl Samples {
 
     /// The promises whose rows were measured, and how they stand.
     fn held(&self) -> Vec<Held> {
-        let measured = PROMISES.iter().filter(|promise| {
+        let measured = promises().filter(|promise| {
             self.find(promise.row, promise.metric).is_some_and(|brokers| brokers.contains_key("sabir"))
         });
         let held = measured.map(|promise| {
@@ -187,9 +193,48 @@ impl Samples {
                 Unit::OfBestPeer => format!("{} against the better peer", promise.metric.name()),
             };
             let (at_least, aim) = (promise.at_least, promise.aim);
-            Held { row: promise.row, metric, sabir: kept, at_least, aim, verdict: verdict(promise, kept) }
+            Held {
+                row: promise.row,
+                metric,
+                sabir: kept,
+                at_least,
+                aim,
+                verdict: self.verdict(promise, kept),
+            }
         });
         held.collect()
+    }
+
+    /// How a promise stands, with what bounds its row. Of a row with a promise of throughput and one of CPU time, both
+    /// against peers, the second is asked for where the first lies beyond what the load or the disk allows.
+    fn verdict(&self, promise: &Promise, kept: Option<f64>) -> Verdict {
+        let alone = verdict(promise, kept);
+        if alone != Verdict::Missed || promise.unit != Unit::OfBestPeer {
+            return alone;
+        }
+        match promise.metric {
+            Metric::MessagesPerS if self.is_out_of_reach(promise) => Verdict::Bound,
+            Metric::CpuUsPerMessage => {
+                let mut rates = promises().filter(|other| {
+                    (other.row, other.metric, other.unit) == (promise.row, Metric::MessagesPerS, promise.unit)
+                });
+                let is_met = |rate: &Promise| verdict(rate, self.kept(rate)) == Verdict::Met;
+                if rates.any(is_met) { Verdict::Spared } else { alone }
+            }
+            _ => alone,
+        }
+    }
+
+    /// Whether a rate that is promised in times of the best peer is more than the load would take or the disk would sync.
+    fn is_out_of_reach(&self, promise: &Promise) -> bool {
+        let own = |metric| {
+            let brokers = self.find(promise.row, metric)?;
+            Some(median(&mut brokers.get("sabir")?.clone()))
+        };
+        let Some((rate, ratio)) = own(promise.metric).zip(self.kept(promise)) else { return false };
+        let wanted = promise.at_least * rate / ratio;
+        let load = own(Metric::LoadBusyPercent).map(|busy| rate * 100.0 / busy);
+        [load, own(Metric::DiskAllowsPerS)].into_iter().flatten().any(|allowed| wanted > allowed)
     }
 
     /// What Sabir promised in the rows measured and did not keep.
@@ -345,7 +390,7 @@ mod tests {
     }
 
     fn samples_of_the_main_row(own: &[f64], peers: &[(&'static str, &[f64])]) -> (Samples, &'static Promise) {
-        let promise = PROMISES.iter().find(|promise| promise.unit == Unit::OfBestPeer).expect("there is one");
+        let promise = promises().find(|promise| promise.unit == Unit::OfBestPeer).expect("there is one");
         let mut samples = Samples::default();
         for (name, values) in [("sabir", own)].iter().chain(peers) {
             samples.add_broker(About { name, version: "1".to_owned(), settings: "as it is" });
@@ -393,7 +438,29 @@ mod tests {
     }
 
     fn promise_of_the_main_row() -> f64 {
-        PROMISES.iter().find(|promise| promise.metric == Metric::MessagesPerS).expect("there is one").at_least
+        promises().find(|promise| promise.metric == Metric::MessagesPerS).expect("there is one").at_least
+    }
+
+    /// Rate and CPU of the row whose promises both are against peers; the load's share; what the disk allows.
+    fn verdicts(rates: [f64; 2], costs: [f64; 2], busy: f64, disk: f64) -> Vec<Verdict> {
+        let row = "jms-sync-1x1-1k";
+        let mut samples = Samples::default();
+        for (index, name) in ["sabir", "activemq"].into_iter().enumerate() {
+            samples.add(row, Metric::MessagesPerS, name, rates[index]);
+            samples.add(row, Metric::CpuUsPerMessage, name, costs[index]);
+        }
+        samples.add(row, Metric::LoadBusyPercent, "sabir", busy);
+        samples.add(row, Metric::DiskAllowsPerS, "sabir", disk);
+        samples.held().iter().map(|held| held.verdict).collect()
+    }
+
+    #[test]
+    fn cpu_time_counts_where_the_load_or_the_disk_is_the_bound() {
+        use Verdict::{Bound, Met, Missed, Spared};
+        assert_eq!(verdicts([30.0, 10.0], [5.0, 10.0], 50.0, 40.0), [Met, Spared]);
+        assert_eq!(verdicts([20.0, 10.0], [1.0, 10.0], 50.0, 40.0), [Missed, Met]);
+        assert_eq!(verdicts([20.0, 10.0], [1.0, 10.0], 50.0, 29.0), [Bound, Met]);
+        assert_eq!(verdicts([20.0, 10.0], [2.0, 10.0], 70.0, 40.0), [Bound, Missed]);
     }
 
     #[test]
