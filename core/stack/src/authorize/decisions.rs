@@ -13,6 +13,10 @@ use std::sync::Arc;
 /// Most decisions that a session keeps. Beyond, it forgets all and decides anew.
 const MAX_KEPT: usize = 1024;
 
+/// Events that everybody who was let in may hear of: clients of ActiveMQ send no reply to a temporary destination of which
+/// they have not heard.
+const TOLD_TO_ALL: [&str; 2] = ["$sabir.event.temp-queue", "$sabir.event.temp-topic"];
+
 /// What may still be refused further in.
 #[derive(Debug)]
 enum Made {
@@ -130,6 +134,9 @@ impl Decisions {
     fn read(&mut self, destination: &Destination) -> Result<(), Refusal> {
         if destination.kind.is_temporary() {
             return self.need_own(Operation::Read, destination);
+        }
+        if destination.kind == DestinationKind::Topic && TOLD_TO_ALL.contains(&&*destination.name) {
+            return Ok(());
         }
         self.need(Operation::Read, destination)
     }
@@ -274,7 +281,7 @@ impl Decisions {
             ..
         }) = asked
         {
-            // Names alone: clients of ActiveMQ send no reply to a temporary destination of which they have not heard.
+            // See `TOLD_TO_ALL`.
             return Ok(());
         }
         if destination.kind.is_temporary() {

@@ -229,6 +229,17 @@ macro_rules! commands {
                     $( Command::$name(command) => command.response_required, )*
                 }
             }
+
+            /// Says whether the sender waits for a response. Some commands never have one.
+            pub fn set_response_required(&mut self, required: bool) {
+                match self {
+                    Command::WireFormatInfo(_)
+                    | Command::PartialCommand(_)
+                    | Command::LastPartialCommand(_) => {}
+                    Command::Message(message) => message.response_required = required,
+                    $( Command::$name(command) => command.response_required = required, )*
+                }
+            }
         }
 
         impl Command {

@@ -18,7 +18,7 @@ use super::problem::{Exception, Problem, class};
 use super::{Core, hash_of};
 use crate::codec::map::{self, Value as WireValue};
 use crate::codec::{
-    BrokerId, Command, ConnectionId, ConnectionInfo, ConsumerId, ConsumerInfo, DataStructure, Destination,
+    Command, ConnectionId, ConnectionInfo, ConsumerId, ConsumerInfo, DataStructure, Destination,
     DestinationInfo, DestinationKind as WireKind, Message, MessageDispatch, MessageId, ObjectId, ProducerId,
     ProducerInfo, RemoveInfo,
 };
@@ -336,11 +336,6 @@ fn advisory(
         message: Some(Box::new(message)),
         ..MessageDispatch::default()
     }
-}
-
-/// The broker's id as commands have it.
-pub fn broker_id(value: &str) -> Arc<BrokerId> {
-    Arc::new(BrokerId { value: value.into() })
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ use sabir_sdk::protocol::{Out, VerbMeta};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// How much credit a consumer may be owed before it is given.
+const MOST_CREDIT_HELD_BACK: u64 = 64;
+
 /// A consumer.
 #[derive(Debug)]
 pub struct Consumer {
@@ -26,8 +29,6 @@ pub struct Consumer {
     pub source: Option<Arc<Destination>>,
     /// Whether it may be told of events.
     pub tells_events: bool,
-    /// Whether it is a topic's.
-    pub is_topic: bool,
     /// What it has not settled.
     pub unsettled: Unsettled,
     /// How many it may have that it has not told us of; 0: it asks for each.
@@ -128,10 +129,13 @@ impl Consumers {
         if credit == 0 || consumer.prefetch == 0 || consumer.stopped {
             return;
         }
-        if consumer.owed == 0 {
+        let before = consumer.owed;
+        consumer.owed += credit;
+        // Not each message's by itself where there are many: an eighth of the prefetch is held back at the most.
+        let worth = (consumer.prefetch / 8).clamp(1, MOST_CREDIT_HELD_BACK);
+        if before < worth && consumer.owed >= worth {
             self.owed.push(number);
         }
-        consumer.owed += credit;
     }
 
     /// Whether somebody is owed credit.
@@ -203,7 +207,6 @@ impl Core {
             destination: destination.clone(),
             source: named.then(|| destination.clone()),
             tells_events: subscribe.destinations.iter().any(advisory::is_event),
-            is_topic: subscribe.destinations.iter().all(|one| one.kind.is_topic()),
             unsettled: Unsettled::default(),
             prefetch: subscribe.credit,
             owed: 0,
@@ -265,7 +268,7 @@ impl Core {
         if let Some(tag) = reached {
             let plan = consumer.unsettled.plan(consumer.unsettled.up_to_tag(tag));
             for (first, last) in plan.runs {
-                let outcome = Outcome::Release { delay_ms: Some(0) };
+                let outcome = Outcome::Release { delay_ms: None };
                 out.settle(settled, &Settle { range: SettleRange::Tags { first, last }, outcome });
             }
         }
@@ -427,8 +430,8 @@ impl Core {
         }
     }
 
-    /// Gives the credit that has come back.
-    pub fn pay_credit(&mut self, out: &mut Out<'_>) {
+    /// Gives the credit that has come back. `false`: there was no room for all of it.
+    pub fn pay_credit(&mut self, out: &mut Out<'_>) -> bool {
         while let Some(number) = self.consumers.owed.last().copied() {
             let owed = self.consumers.known.get(&number).map_or(0, |consumer| consumer.owed);
             if owed > 0 {
@@ -437,7 +440,7 @@ impl Core {
                 out.credit(meta, owed, false);
                 if out.overflowed() {
                     out.rollback(mark);
-                    return;
+                    return false;
                 }
             }
             self.consumers.owed.pop();
@@ -448,6 +451,7 @@ impl Core {
         if self.consumers.owed.capacity() > 64 {
             self.consumers.owed = Vec::new();
         }
+        true
     }
 
     /// The broker has ended a subscription.

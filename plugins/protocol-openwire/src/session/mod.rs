@@ -253,7 +253,7 @@ impl OpenWireSession {
             if self.core.phase == Phase::Closed {
                 return input.len();
             }
-            if !self.core.output.flush(out) {
+            if !self.core.catch_up(out) {
                 out.set_full();
                 return at;
             }
@@ -399,11 +399,7 @@ impl OpenWireSession {
     /// What is done at the end of every call.
     fn finish(&mut self, out: &mut Out<'_>) {
         let core = &mut self.core;
-        core.pay_credit(out);
-        if core.is_logged_in() {
-            core.ask_lists(out);
-        }
-        if !core.output.flush(out) && core.output.is_stuck() {
+        if !core.catch_up(out) && core.output.is_stuck() {
             core.output.clear();
             core.phase = Phase::Closed;
         }
@@ -496,6 +492,12 @@ impl Core {
     /// Whether the client has logged in, or is about to.
     fn is_logged_in(&self) -> bool {
         matches!(self.phase, Phase::Connecting(_) | Phase::Connected | Phase::Leaving | Phase::Left)
+    }
+
+    /// Does what follows from earlier steps. `false`: there was no room for all of it.
+    fn catch_up(&mut self, out: &mut Out<'_>) -> bool {
+        let asked = self.pay_credit(out) && self.ask_lists(out);
+        self.output.flush(out) && asked
     }
 
     /// The version that was agreed.

@@ -124,9 +124,12 @@ impl Output {
     fn write_kept(&mut self, out: &mut Out<'_>) -> bool {
         let mark = out.mark();
         let had_all_room = out.is_empty();
-        if self.kept.len() < HANDED_OVER_BYTES {
+        let is_small = self.kept.len() < HANDED_OVER_BYTES;
+        if is_small {
             out.write(&self.kept);
-        } else {
+        }
+        if !is_small || out.overflowed() {
+            out.rollback(mark);
             out.write_owned(self.kept.clone());
         }
         if out.overflowed() {

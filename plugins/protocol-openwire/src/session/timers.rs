@@ -72,11 +72,6 @@ impl Timers {
         self.read_paused = paused;
     }
 
-    /// When the last call came: a deadline that has passed already.
-    pub fn last_call_ms(&self) -> u64 {
-        self.last_call_ms
-    }
-
     /// A third of what the peer takes for silence, as its own monitor does it.
     fn sign_due_ms(&self) -> Option<u64> {
         self.inactivity_ms.map(|silence| self.last_write_ms.saturating_add((silence / 3).max(1)))
@@ -89,7 +84,7 @@ impl Core {
         let timers = &self.timers;
         let end = match self.phase {
             Phase::Closed => return (!self.output.is_empty()).then_some(timers.last_call_ms),
-            _ if !self.output.is_empty() || self.consumers.has_credit_to_give() => {
+            _ if !self.output.is_empty() || self.consumers.has_credit_to_give() || !self.lists.is_empty() => {
                 return Some(timers.last_call_ms);
             }
             Phase::Opened | Phase::Negotiated => self.login_deadline_ms(),

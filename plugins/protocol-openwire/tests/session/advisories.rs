@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The broker's events, as clients know them; and temporary destinations.
+
+use crate::peer::{CONNECTION, Peer, ack, consumer_info, delivery};
+use bytes::Bytes;
+use sabir_model::destination::DestinationKind as ModelKind;
+use sabir_model::fields::{self, number};
+use sabir_model::message::{Field, Fixed, HeadWriter, Message as ModelMessage};
+use sabir_model::property::Value;
+use sabir_model::verb::{Query, Reason, SettleRange, Verb};
+use sabir_protocol_openwire::codec::{
+    Command, ConnectionId, DataStructure, Destination, DestinationInfo, DestinationKind, MessageAck,
+};
+use sabir_sdk::protocol::Capacities;
+use std::sync::Arc;
+
+const LISTENED: &str = "ActiveMQ.Advisory.TempQueue,ActiveMQ.Advisory.TempTopic";
+
+fn event(tag: u64, added: bool, destination: &str) -> sabir_model::Delivery {
+    let mut head = Vec::new();
+    let mut writer = HeadWriter::new(&mut head, &Fixed::default());
+    assert!(writer.field(Field::Id, format!("ID:sabir-event-1-{tag}").as_bytes()));
+    assert!(writer.field(Field::Destination, b"topic://$sabir.event.temp-queue"));
+    assert!(writer.property("event", &Value::Text(if added { "added" } else { "removed" })));
+    assert!(writer.property("destination", &Value::Text(destination)));
+    assert!(writer.property("connection", &Value::Text("c7")));
+    writer.finish();
+    delivery(1, tag, ModelMessage::joined(Bytes::from(head)).unwrap())
+}
+
+/// A client that listens as every Java client does, and the questions that the broker was asked for it.
+fn listening() -> (Peer, Vec<sabir_model::Request>) {
+    let mut peer = Peer::connected();
+    let info = consumer_info(1, DestinationKind::Topic, LISTENED, 10);
+    let id = peer.ask(Command::ConsumerInfo(Box::new(info)));
+    let request = peer.take();
+    let Verb::Subscribe(subscribe) = &request.verb else { panic!("no subscription") };
+    let names: Vec<&str> = subscribe.destinations.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["$sabir.event.temp-queue", "$sabir.event.temp-topic"]);
+    peer.done(&request);
+    assert_eq!(peer.take_response(), id);
+    let questions = std::mem::take(&mut peer.requests);
+    (peer, questions)
+}
+
+fn told(peer: &mut Peer) -> (Destination, u8) {
+    let message = peer.take_dispatch().message.unwrap();
+    assert_eq!(message.message_type.as_deref(), Some("Advisory"));
+    let Some(DataStructure::Command(command)) = message.data_structure else { panic!("no command in it") };
+    let Command::DestinationInfo(info) = *command else { panic!("no DestinationInfo in it") };
+    (info.destination.unwrap().as_ref().clone(), info.operation_type)
+}
+
+#[test]
+fn a_new_listener_is_told_of_the_temporary_destinations_that_there_are() {
+    let (mut peer, questions) = listening();
+    let kinds: Vec<ModelKind> = questions
+        .iter()
+        .map(|request| match &request.verb {
+            Verb::Query(query) => match &**query {
+                Query::List(all) => all.kind,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(kinds.len(), 2);
+    let mut answer = Vec::new();
+    for name in ["temp-queue://ID:a-1:1:1", "temp-queue://ID:b-1:1:1"] {
+        fields::put(&mut answer, number::DESTINATION, name.as_bytes());
+        fields::put(&mut answer, number::COUNT, &0u64.to_le_bytes());
+    }
+    peer.told(&questions[0], answer);
+    for name in ["ID:a-1:1:1", "ID:b-1:1:1"] {
+        let expected = Destination::new(DestinationKind::TempQueue, name);
+        assert_eq!(told(&mut peer), (expected, DestinationInfo::ADD));
+    }
+    peer.refuse(&questions[1], Reason::Forbidden, "no");
+    assert_eq!(peer.next_command(), None);
+}
+
+#[test]
+fn what_comes_and_goes_is_told_and_acknowledged_as_any_message() {
+    let (mut peer, _) = listening();
+    peer.deliver(&[event(4, true, "temp-queue://ID:a-1:1:1"), event(5, false, "temp-queue://ID:a-1:1:1")]);
+    let first = peer.take_dispatch();
+    assert_eq!(&*first.destination.clone().unwrap().physical_name, "ActiveMQ.Advisory.TempQueue");
+    let (destination, operation) = told(&mut peer);
+    assert_eq!((&*destination.physical_name, operation), ("ID:a-1:1:1", DestinationInfo::REMOVE));
+    peer.send(Command::MessageAck(Box::new(ack(MessageAck::STANDARD, &[&first]))));
+    let Verb::Settle(settle) = peer.take().verb else { panic!("nothing was settled") };
+    assert_eq!(settle.range, SettleRange::Tags { first: 4, last: 4 });
+}
+
+#[test]
+fn what_was_told_first_can_be_acknowledged_with_what_came_later() {
+    let (mut peer, questions) = listening();
+    peer.deliver(&[event(4, true, "temp-queue://ID:a-1:1:1")]);
+    let mut answer = Vec::new();
+    fields::put(&mut answer, number::DESTINATION, b"temp-queue://ID:b-1:1:1");
+    peer.told(&questions[0], answer);
+    peer.take_dispatch();
+    let made_up = peer.take_dispatch();
+    peer.send(Command::MessageAck(Box::new(ack(MessageAck::STANDARD, &[&made_up]))));
+    let Verb::Settle(settle) = peer.take().verb else { panic!("nothing was settled") };
+    assert_eq!(settle.range, SettleRange::Tags { first: 4, last: 4 });
+    assert!(matches!(peer.take().verb, Verb::Credit { amount: 1, .. }));
+}
+
+#[test]
+fn whoever_listens_to_what_is_never_told_is_left_to_wait() {
+    let info = consumer_info(1, DestinationKind::Topic, "ActiveMQ.Advisory.MasterBroker", 10);
+    let mut peer = Peer::connected();
+    let id = peer.ask(Command::ConsumerInfo(Box::new(info)));
+    assert_eq!(peer.take_response(), id);
+    assert!(peer.requests.is_empty());
+    let mut quiet = Peer::logged_in(r#"{"advisories": false}"#, 12, Capacities::default());
+    let id =
+        quiet.ask(Command::ConsumerInfo(Box::new(consumer_info(1, DestinationKind::Topic, LISTENED, 10))));
+    assert_eq!(quiet.take_response(), id);
+    assert!(quiet.requests.is_empty());
+}
+
+#[test]
+fn temporary_destinations_are_made_and_removed_under_their_clients_names() {
+    let mut peer = Peer::connected();
+    let info = |operation_type| {
+        Command::DestinationInfo(DestinationInfo {
+            connection_id: Some(Arc::new(ConnectionId { value: CONNECTION.into() })),
+            destination: Some(Arc::new(Destination::new(DestinationKind::TempQueue, "ID:test-1:1:1"))),
+            operation_type,
+            ..DestinationInfo::default()
+        })
+    };
+    let id = peer.ask(info(DestinationInfo::ADD));
+    let request = peer.take();
+    let Verb::Declare(declare) = &request.verb else { panic!("nothing was made") };
+    assert_eq!(declare.destination.to_string(), "temp-queue://ID:test-1:1:1");
+    assert!(declare.exclusive && !declare.durable);
+    peer.done(&request);
+    assert_eq!(peer.take_response(), id);
+    peer.ask(info(DestinationInfo::REMOVE));
+    let request = peer.take();
+    assert!(matches!(&request.verb, Verb::Delete(delete) if !delete.if_unused));
+    peer.refuse(&request, Reason::Forbidden, "it belongs to another connection");
+    assert_eq!(peer.take_exception().1, "java.lang.SecurityException");
+    peer.ask(info(7));
+    assert!(peer.take_exception().2.contains("7"));
+}

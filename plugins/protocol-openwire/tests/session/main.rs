@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The session, driven without a broker: commands in, verbs and commands out.
+
+mod acknowledge;
+mod advisories;
+mod bad_input;
+mod connect;
+mod consume;
+mod deliver;
+mod peer;
+mod produce;
+mod room;
+mod timers;
+mod transactions;

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Producers, and what they send.
+
+use crate::peer::{CONNECTION, MAX_MESSAGE_BYTES, Peer, producer_id, producer_info, text_message};
+use sabir_model::message::Field;
+use sabir_model::verb::{Reason, Request, Verb};
+use sabir_protocol_openwire::codec::{
+    Blob, Command, Destination, DestinationKind, Message, ObjectId, ProducerInfo, RemoveInfo,
+};
+use sabir_sdk::protocol::Capacities;
+use std::sync::Arc;
+
+fn message(sequence: i64, queue: &str) -> Command {
+    Command::Message(Box::new(text_message(1, sequence, queue, "hello")))
+}
+
+/// A producer for the queue Q.
+fn producing() -> Peer {
+    let mut peer = Peer::connected();
+    peer.ask(Command::ProducerInfo(producer_info(1, Some("Q"))));
+    let request = peer.take();
+    let Verb::Attach(attach) = &request.verb else { panic!("no producer was made") };
+    assert_eq!(attach.producer_name.as_deref(), Some(&*format!("{CONNECTION}:1:1")));
+    assert_eq!(attach.destinations[0].to_string(), "queue://Q");
+    peer.done(&request);
+    peer.take_response();
+    peer
+}
+
+#[test]
+fn a_message_reaches_the_broker_whole_and_its_sender_hears_when_it_is_safe() {
+    let mut peer = producing();
+    let id = peer.ask(message(7, "Q"));
+    let request = peer.take();
+    let Verb::Publish(published) = &request.verb else { panic!("no publish") };
+    let head = published.head();
+    assert_eq!(head.text(Field::Id), Some(&*format!("{CONNECTION}:1:1:7")));
+    assert_eq!(head.text(Field::Destination), Some("queue://Q"));
+    assert_eq!(head.producer_sequence(), Some(7));
+    assert_eq!(published.body(), b"hello");
+    assert!(request.confirm && head.persistent());
+    assert_eq!(peer.next_command(), None);
+    peer.done(&request);
+    assert_eq!(peer.take_response(), id);
+    peer.send(message(8, "Q"));
+    assert!(!peer.take().confirm);
+}
+
+#[test]
+fn a_refused_message_is_told_with_its_response_or_by_itself() {
+    for (reason, class) in [
+        (Reason::Full, "javax.jms.ResourceAllocationException"),
+        (Reason::NotFound, "javax.jms.InvalidDestinationException"),
+    ] {
+        let mut peer = producing();
+        let id = peer.ask(message(1, "Q"));
+        let request = peer.take();
+        peer.refuse(&request, reason, "no");
+        assert_eq!(peer.take_exception(), (Some(id), class.to_owned(), "no".to_owned()));
+        peer.send(message(2, "Q"));
+        let request = peer.take();
+        peer.refuse(&request, reason, "no");
+        assert_eq!(peer.take_exception(), (None, class.to_owned(), "no".to_owned()));
+        assert!(!peer.closed);
+    }
+}
+
+/// The names of what the verbs are for: attached destinations, detached and published numbers.
+fn shown(requests: Vec<Request>) -> Vec<String> {
+    requests
+        .into_iter()
+        .map(|request| match request.verb {
+            Verb::Attach(attach) => format!("attach {} {}", request.id, attach.destinations[0].name),
+            Verb::Detach => format!("detach {}", request.id),
+            Verb::Publish(_) => format!("publish {}", request.id),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_producer_without_destination_is_attached_where_it_sends_and_the_least_recently_used_way_goes() {
+    let config = r#"{"max_anonymous_destinations": 2}"#;
+    let mut peer = Peer::logged_in(config, 12, Capacities::default());
+    let id = peer.ask(Command::ProducerInfo(producer_info(1, None)));
+    assert_eq!(peer.take_response(), id);
+    for (sequence, queue) in (0..).zip(["A", "B", "A", "C", "B", "B"]) {
+        peer.send(message(sequence, queue));
+    }
+    let expected = [
+        "attach 1 A",
+        "publish 1",
+        "attach 2 B",
+        "publish 2",
+        "publish 1",
+        "detach 2",
+        "attach 3 C",
+        "publish 3",
+        "detach 1",
+        "attach 4 B",
+        "publish 4",
+        "publish 4",
+    ];
+    assert_eq!(shown(std::mem::take(&mut peer.requests)), expected);
+    let remove = RemoveInfo { object_id: Some(ObjectId::Producer(producer_id(1))), ..RemoveInfo::default() };
+    peer.ask(Command::RemoveInfo(remove));
+    let mut gone = shown(std::mem::take(&mut peer.requests));
+    gone.sort_unstable();
+    assert_eq!(gone, ["detach 3", "detach 4"]);
+}
+
+#[test]
+fn who_may_not_send_somewhere_is_told_so_and_not_that_there_is_no_producer() {
+    let mut peer = Peer::connected();
+    peer.send(Command::ProducerInfo(producer_info(1, None)));
+    let id = peer.ask(message(1, "SECRET"));
+    let (attach, publish) = (peer.take(), peer.take());
+    peer.refuse(&attach, Reason::Forbidden, "ann may not write queue://SECRET");
+    peer.refuse(&publish, Reason::NotFound, "there is no producer 1");
+    let (told, class, text) = peer.take_exception();
+    assert_eq!((told, &*class), (Some(id), "java.lang.SecurityException"));
+    assert_eq!(text, "ann may not write queue://SECRET");
+    assert_eq!(peer.next_command(), None);
+    peer.send(message(2, "SECRET"));
+    assert!(matches!(peer.take().verb, Verb::Attach(_)));
+}
+
+#[test]
+fn a_producer_with_a_window_hears_of_what_was_taken() {
+    let mut peer = Peer::connected();
+    let info = ProducerInfo { window_size: 4096, ..producer_info(1, Some("Q")) };
+    peer.ask(Command::ProducerInfo(info));
+    peer.done_all();
+    peer.take_commands();
+    peer.send(message(1, "Q"));
+    let request = peer.take();
+    assert!(request.confirm);
+    peer.done(&request);
+    let Command::ProducerAck(ack) = peer.take_command() else { panic!("no ProducerAck") };
+    assert_eq!((ack.producer_id, ack.size), (Some(producer_id(1)), 1024 + 9));
+    let id = peer.ask(message(2, "Q"));
+    let request = peer.take();
+    peer.done(&request);
+    assert_eq!(peer.take_response(), id);
+    assert_eq!(peer.next_command(), None);
+}
+
+#[test]
+fn composites_are_attached_as_several() {
+    let mut peer = Peer::connected();
+    let composite = Destination::new(DestinationKind::Queue, "A,topic://B");
+    let info = ProducerInfo { destination: Some(Arc::new(composite)), ..producer_info(1, None) };
+    peer.ask(Command::ProducerInfo(info));
+    let Verb::Attach(attach) = peer.take().verb else { panic!("no producer was made") };
+    let names: Vec<String> = attach.destinations.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["queue://A", "topic://B"]);
+}
+
+#[test]
+fn a_large_message_is_taken_as_it_comes() {
+    let mut peer = producing();
+    let len = 5_000_000;
+    let message = Message { content: Some(Blob::from(vec![b'x'; len])), ..text_message(1, 1, "Q", "") };
+    let message = Message { kind: sabir_protocol_openwire::codec::MessageKind::Bytes, ..message };
+    peer.send(Command::Message(Box::new(message)));
+    let Verb::Publish(published) = peer.take().verb else { panic!("no publish") };
+    assert_eq!((published.body().len(), published.body()[len - 1]), (len, b'x'));
+}
+
+#[test]
+fn a_frame_larger_than_the_largest_message_ends_the_link_before_it_takes_memory() {
+    let mut peer = producing();
+    let len = (MAX_MESSAGE_BYTES + 1_000_000) as u32;
+    peer.send_bytes(&len.to_be_bytes());
+    assert!(peer.take_exception().2.contains("MaxFrameSize"));
+    assert!(peer.closed);
+}
+
+#[test]
+fn a_message_that_names_no_place_to_go_is_refused() {
+    let mut peer = producing();
+    for destination in [None, Some(Arc::new(Destination::new(DestinationKind::Topic, "A.>")))] {
+        let message = Message { destination, ..text_message(1, 1, "Q", "x") };
+        peer.ask(Command::Message(Box::new(message)));
+        peer.take_exception();
+        assert!(peer.requests.is_empty() && !peer.closed);
+    }
+}

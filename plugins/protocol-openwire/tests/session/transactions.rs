@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Local transactions.
+
+use crate::peer::{CONNECTION, Peer, ack, producer_info, text_delivery, text_message};
+use sabir_model::verb::{Outcome, Reason, Settle, SettleRange, Transact, Verb};
+use sabir_protocol_openwire::codec::{
+    Command, ConnectionId, LocalTransactionId, Message, MessageAck, MessageDispatch, ObjectId, RemoveInfo,
+    TransactionId, TransactionInfo, XaTransactionId,
+};
+use std::sync::Arc;
+
+fn local(value: i64) -> Arc<TransactionId> {
+    let connection_id = Some(Arc::new(ConnectionId { value: CONNECTION.into() }));
+    Arc::new(TransactionId::Local(LocalTransactionId { value, connection_id }))
+}
+
+fn step(id: &Arc<TransactionId>, kind: u8) -> Command {
+    Command::TransactionInfo(TransactionInfo {
+        transaction_id: Some(id.clone()),
+        kind,
+        ..TransactionInfo::default()
+    })
+}
+
+/// A consumer with three messages, and a transaction that has begun.
+fn begun() -> (Peer, Vec<MessageDispatch>, Arc<TransactionId>) {
+    let mut peer = Peer::connected();
+    peer.consumer(1, "Q", 10);
+    peer.deliver(&(1..=3).map(|tag| text_delivery(1, tag)).collect::<Vec<_>>());
+    let sent = (0..3).map(|_| peer.take_dispatch()).collect();
+    let id = local(1);
+    peer.send(step(&id, TransactionInfo::BEGIN));
+    let request = peer.take();
+    assert!(matches!((request.transaction, request.verb), (1, Verb::Transact(Transact::Begin))));
+    (peer, sent, id)
+}
+
+fn acked_in(peer: &mut Peer, id: &Arc<TransactionId>, sent: &[&MessageDispatch]) {
+    let ack = MessageAck { transaction_id: Some(id.clone()), ..ack(MessageAck::STANDARD, sent) };
+    peer.send(Command::MessageAck(Box::new(ack)));
+}
+
+fn settles(peer: &mut Peer) -> Vec<(u64, SettleRange)> {
+    let requests = std::mem::take(&mut peer.requests);
+    requests
+        .into_iter()
+        .filter_map(|request| match request.verb {
+            Verb::Settle(Settle { range, outcome: Outcome::Accept }) => Some((request.transaction, range)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn acknowledgements_reach_the_broker_with_the_commit() {
+    let (mut peer, sent, id) = begun();
+    acked_in(&mut peer, &id, &[&sent[1]]);
+    assert_eq!(settles(&mut peer), []);
+    let command = peer.ask(step(&id, TransactionInfo::COMMIT_ONE_PHASE));
+    let commit = peer.requests.last().unwrap().clone();
+    assert!(matches!((commit.transaction, &commit.verb), (1, Verb::Transact(Transact::Commit))));
+    assert_eq!(settles(&mut peer), [(1, SettleRange::Tags { first: 1, last: 2 })]);
+    peer.done(&commit);
+    assert_eq!(peer.take_response(), command);
+    peer.ack(MessageAck::STANDARD, &[&sent[2]]);
+    assert_eq!(settles(&mut peer), [(0, SettleRange::Tags { first: 3, last: 3 })]);
+}
+
+#[test]
+fn after_a_roll_back_the_messages_are_still_their_consumers() {
+    let (mut peer, sent, id) = begun();
+    acked_in(&mut peer, &id, &[&sent[1]]);
+    peer.requests.clear();
+    let command = peer.ask(step(&id, TransactionInfo::ROLLBACK));
+    let request = peer.take();
+    assert!(matches!(request.verb, Verb::Transact(Transact::Rollback)));
+    peer.done(&request);
+    assert_eq!(peer.take_response(), command);
+    peer.ack(MessageAck::STANDARD, &[&sent[1]]);
+    assert_eq!(settles(&mut peer), [(0, SettleRange::Tags { first: 1, last: 2 })]);
+}
+
+#[test]
+fn a_consumer_that_goes_leaves_what_it_has_acknowledged_to_the_transaction() {
+    let (mut peer, sent, id) = begun();
+    acked_in(&mut peer, &id, &[&sent[0]]);
+    peer.requests.clear();
+    let consumer = sent[0].consumer_id.clone().unwrap();
+    peer.send(Command::RemoveInfo(RemoveInfo {
+        object_id: Some(ObjectId::Consumer(consumer)),
+        last_delivered_sequence_id: 1,
+        ..RemoveInfo::default()
+    }));
+    assert_eq!(settles(&mut peer), [(1, SettleRange::Tags { first: 1, last: 1 })]);
+    peer.send(step(&id, TransactionInfo::COMMIT_ONE_PHASE));
+    assert!(matches!(peer.take().verb, Verb::Transact(Transact::Commit)));
+}
+
+#[test]
+fn messages_are_sent_in_their_transaction_and_a_refused_commit_was_rolled_back() {
+    let (mut peer, _, id) = begun();
+    peer.ask(Command::ProducerInfo(producer_info(1, Some("Q"))));
+    peer.done_all();
+    peer.take_commands();
+    let message = Message { transaction_id: Some(id.clone()), ..text_message(1, 1, "Q", "x") };
+    peer.send(Command::Message(Box::new(message)));
+    let request = peer.take();
+    assert!(matches!((request.transaction, &request.verb), (1, Verb::Publish(_))));
+    let command = peer.ask(step(&id, TransactionInfo::COMMIT_ONE_PHASE));
+    let request = peer.take();
+    peer.refuse(&request, Reason::RolledBack, "no room");
+    let class = "javax.jms.TransactionRolledBackException".to_owned();
+    assert_eq!(peer.take_exception(), (Some(command), class, "no room".to_owned()));
+}
+
+#[test]
+fn what_has_not_begun_cannot_go_on() {
+    let (mut peer, sent, _) = begun();
+    let other = local(9);
+    peer.ask(step(&other, TransactionInfo::COMMIT_ONE_PHASE));
+    let (_, class, text) = peer.take_exception();
+    assert_eq!(class, "javax.jms.JMSException");
+    assert_eq!(text, format!("Transaction '{other}' has not been started."));
+    acked_in(&mut peer, &other, &[&sent[0]]);
+    assert_eq!(peer.take_exception().0, None);
+}
+
+#[test]
+fn poison_is_no_part_of_a_transaction() {
+    let (mut peer, sent, id) = begun();
+    let ack = MessageAck { transaction_id: Some(id), ..ack(MessageAck::POISON, &[&sent[0]]) };
+    peer.send(Command::MessageAck(Box::new(ack)));
+    assert!(peer.take_exception().2.contains("poison"));
+}
+
+#[test]
+fn distributed_transactions_are_refused_as_their_clients_understand_it() {
+    let mut peer = Peer::connected();
+    let xid = Arc::new(TransactionId::Xa(XaTransactionId {
+        format_id: 1,
+        global_transaction_id: [1].into(),
+        branch_qualifier: [2].into(),
+    }));
+    for kind in 0..=7 {
+        let command = peer.ask(step(&xid, kind));
+        if kind == TransactionInfo::RECOVER {
+            let Command::DataArrayResponse(response) = peer.take_command() else { panic!("no list") };
+            assert_eq!((response.correlation_id, response.data), (command, Some(Vec::new())));
+            continue;
+        }
+        let (told, class, text) = peer.take_exception();
+        assert_eq!((told, &*class), (Some(command), "javax.transaction.xa.XAException"));
+        assert!(text.contains("xaErrorCode:-3"), "{text}");
+    }
+    assert!(peer.requests.is_empty());
+}
