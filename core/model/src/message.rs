@@ -559,6 +559,46 @@ mod tests {
     }
 
     #[test]
+    fn a_map_can_be_taken_whole_and_more_put_behind_it() {
+        let head = sample();
+        let map = Head::parse(&head).unwrap().property_bytes();
+        let mut bytes = Vec::new();
+        let mut writer = HeadWriter::new(&mut bytes, &Fixed::default());
+        assert!(!writer.properties(b"\0\0"));
+        assert!(writer.properties(map));
+        assert!(!writer.properties(map));
+        assert!(!writer.field_of(Field::Id, &[b"late"]));
+        assert!(writer.property("more", &Value::Bool(true)));
+        writer.finish();
+        let head = Head::parse(&bytes).unwrap();
+        assert_eq!(
+            (head.property("qty"), head.property("more")),
+            (Some(Value::Int(3)), Some(Value::Bool(true)))
+        );
+        assert_eq!(head.properties().count(), 3);
+    }
+
+    #[test]
+    fn fields_in_parts_and_annotations_are_read_whole() {
+        let mut bytes = Vec::new();
+        let mut writer = HeadWriter::new(&mut bytes, &Fixed { persistent: true, ..Fixed::default() });
+        assert!(writer.field_of(Field::Id, &[b"ID:", b"", b"1"]));
+        assert!(writer.annotation("one", b"first"));
+        assert!(writer.annotation("other", b"second"));
+        assert!(writer.annotation("other", b"third"));
+        assert!(!writer.annotation(&"x".repeat(256), b""));
+        assert!(!writer.field_of(Field::Type, &[&[0; 60_000], &[0; 6_000]]));
+        writer.plain_text();
+        writer.finish();
+        let head = Head::parse(&bytes).unwrap();
+        assert_eq!(head.text(Field::Id), Some("ID:1"));
+        assert_eq!(head.annotation("other"), Some(&b"second"[..]));
+        assert_eq!(head.annotation("on"), None);
+        assert_eq!((head.persistent(), head.plain_text()), (true, true));
+        assert!(!Head::parse(&sample()).unwrap().plain_text());
+    }
+
+    #[test]
     fn every_truncation_and_every_flipped_byte_is_read_without_panic() {
         let bytes = sample();
         for end in 0..bytes.len() {

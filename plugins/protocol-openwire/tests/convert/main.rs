@@ -7,6 +7,7 @@ mod counting;
 mod frames;
 
 mod bodies;
+mod generated;
 mod ids;
 mod labels;
 mod properties;

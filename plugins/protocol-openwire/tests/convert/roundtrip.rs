@@ -116,6 +116,8 @@ fn what_is_null_stays_null_and_what_is_empty_stays_empty() {
         (MessageKind::Object, &[]),
         (MessageKind::Stream, &[]),
         (MessageKind::Map, &[0, 0, 0, 0]),
+        // Java writes none, and reads none.
+        (MessageKind::Plain, b"what is this"),
     ] {
         let back = there_and_back(&message(kind, Some(content)));
         assert_eq!((back.kind, bytes(back.content.as_ref())), (kind, Some(content)));

@@ -36,19 +36,21 @@ pub fn write<B: HeadBuffer>(id: &MessageId, head: &mut HeadWriter<'_, B>) -> Res
     if written { Ok(()) } else { Err(super::publish::too_long("id")) }
 }
 
-/// Whether the id comes back from its text as it is.
+/// Whether the id comes back from its text as it is, but for the text view itself.
 pub fn is_native(id: &MessageId) -> bool {
     let Some(producer) = &id.producer_id else { return false };
+    let stands_for = |text: &str| {
+        let native = split_native(text).and_then(|(producer, _)| self::producer(producer));
+        native.is_none() && split_foreign(text) == (&*producer.connection_id, id.producer_sequence_id)
+    };
     match &id.text_view {
+        Some(text) => is_foreign(producer) && stands_for(text),
+        None if is_foreign(producer) => match id.producer_sequence_id {
+            ..0 => stands_for(&producer.connection_id),
+            sequence => stands_for(&format!("{}{sequence}", producer.connection_id)),
+        },
         // The numbers are written as they are read; only an empty connection would not be found again.
-        None => is_foreign(producer) || !producer.connection_id.is_empty(),
-        Some(text) => {
-            let (stem, sequence) = split_foreign(text);
-            is_foreign(producer)
-                && *producer.connection_id == *stem
-                && id.producer_sequence_id == sequence
-                && split_native(text).is_none_or(|(producer, _)| self::producer(producer).is_none())
-        }
+        None => !producer.connection_id.is_empty(),
     }
 }
 
