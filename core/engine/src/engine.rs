@@ -25,7 +25,7 @@ use crate::subscription::{Subscription, Unsettled};
 use sabir_model::Now;
 use sabir_model::store::{Batch, Record};
 use sabir_model::verb::{Answer, Reason, Refusal, Request, SessionId, Told, Transact, Verb};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Queues that are looked at each time when memory is short.
@@ -70,6 +70,8 @@ pub struct Engine {
     pub(crate) drains: Vec<Drain>,
     /// Producers that are held for a moment.
     pub(crate) brakes: Vec<Brake>,
+    /// Queues with groups that wait, and until when.
+    pub(crate) paused: BTreeSet<(u64, Key<Queue>)>,
     /// Queues for which dispatch is due.
     pub(crate) scheduled: VecDeque<Key<Queue>>,
     /// Browsers that have no queue any more.
@@ -133,6 +135,7 @@ impl Engine {
             client_ids: ClientIds::default(),
             drains: Vec::new(),
             brakes: Vec::new(),
+            paused: BTreeSet::new(),
             scheduled: VecDeque::new(),
             idle_browsers: Vec::new(),
             cancelled: Vec::new(),
@@ -559,6 +562,7 @@ impl Engine {
     /// Does all that the input made possible, and says what comes next.
     fn come_to_rest(&mut self, out: &mut Outputs) {
         if !matches!(self.state, State::Failed(_)) {
+            self.wake_groups();
             loop {
                 self.run_delayed(out);
                 while let Some(key) = self.scheduled.pop_front() {
@@ -588,6 +592,18 @@ impl Engine {
         out.deadline_ms = self.deadline_ms();
     }
 
+    /// Groups go on whose messages may be delivered again.
+    fn wake_groups(&mut self) {
+        let now_ms = self.now.monotonic_ms;
+        while let Some((_, key)) = self.paused.first().copied().filter(|(until_ms, _)| *until_ms <= now_ms) {
+            self.paused.pop_first();
+            if let Some(groups) = self.queues.get_mut(key).and_then(|queue| queue.groups.as_mut()) {
+                groups.wake(now_ms);
+                self.schedule(key);
+            }
+        }
+    }
+
     fn deadline_ms(&self) -> Option<u64> {
         if matches!(self.state, State::Failed(_)) {
             return None;
@@ -600,7 +616,8 @@ impl Engine {
             self.now.monotonic_ms.saturating_add(pause.min(self.config.limits.sweep_interval_ms.max(1)))
         });
         let sweep = self.expiring.then_some(self.next_sweep_ms);
-        [delayed, sweep, self.next_brake_ms()].into_iter().flatten().min()
+        let paused = self.paused.first().map(|(until_ms, _)| *until_ms);
+        [delayed, sweep, paused, self.next_brake_ms()].into_iter().flatten().min()
     }
 
     /// Takes memory back from queues that have more than others can spare.

@@ -190,6 +190,12 @@ impl Engine {
                 queue.in_flight
             );
         }
+        let paused = queue.groups.as_ref().map_or(0, |groups| groups.paused());
+        if paused > 0 {
+            return format!(
+                "{paused} message groups wait until one of their messages may be delivered again"
+            );
+        }
         let held = queue.groups.as_ref().map_or(0, |groups| groups.waiting());
         if held > 0 {
             return format!("{held} messages wait for the consumers of their groups, which have no credit");

@@ -209,6 +209,10 @@ impl Engine {
         let max = queue.policy.max_redeliveries;
         if entry.attempts > max && max != u32::MAX {
             self.dead_letter(key, priority, entry, &Cause::TooManyAttempts);
+        } else if delay_ms > 0 && queue.pause_group(&entry, self.now.monotonic_ms.saturating_add(delay_ms)) {
+            self.paused.insert((self.now.monotonic_ms.saturating_add(delay_ms), key));
+            queue.restore(priority, entry, &mut self.pending, &mut self.memory);
+            self.schedule(key);
         } else if delay_ms > 0 && self.delayed.count < self.config.limits.max_delayed {
             self.delay_entry(key, priority, entry, delay_ms);
         } else {

@@ -11,6 +11,8 @@
 //! What is kept of a group is a number made of its name. Of more groups than `max_groups` several share an
 //! assignment, so that memory is bounded and the promise holds: those are not closed, and not told apart.
 //!
+//! A message whose redelivery is put off keeps its place, and its group waits for it.
+//!
 //! A queue that has never seen a group has none of this. Nothing here knows what a consumer is.
 
 use super::dispatch::{Choice, Consumers};
@@ -85,6 +87,8 @@ pub(crate) struct Groups {
     /// Of `assigned`: buckets.
     buckets: usize,
     members: BTreeMap<Key<Subscription>, Member>,
+    /// Groups of which a message is put off, and until when: nothing of them may overtake it.
+    paused: BTreeMap<u32, u64>,
     /// Everything is to be looked at again.
     pub stale: bool,
 }
@@ -96,6 +100,7 @@ impl Groups {
             assigned: BTreeMap::new(),
             buckets: 0,
             members: BTreeMap::new(),
+            paused: BTreeMap::new(),
             stale: false,
         }
     }
@@ -207,6 +212,32 @@ impl Groups {
         self.stale = true;
     }
 
+    /// Nothing of the group is delivered until then. False: too many groups are paused already.
+    fn pause(&mut self, group: u32, until_ms: u64) -> bool {
+        if self.paused.len() >= self.max && !self.paused.contains_key(&group) {
+            return false;
+        }
+        let until = self.paused.entry(group).or_default();
+        *until = until_ms.max(*until);
+        true
+    }
+
+    fn is_paused(&self, group: u32) -> bool {
+        self.paused.contains_key(&group)
+    }
+
+    /// Lets groups go on whose time has come.
+    pub fn wake(&mut self, now_ms: u64) {
+        let before = self.paused.len();
+        self.paused.retain(|_, until_ms| *until_ms > now_ms);
+        self.stale |= self.paused.len() < before;
+    }
+
+    /// How many groups wait until a message of theirs may be delivered again.
+    pub fn paused(&self) -> usize {
+        self.paused.len()
+    }
+
     /// How many messages wait for the consumers of their groups.
     pub fn waiting(&self) -> usize {
         self.members.values().map(|member| member.aside.len()).sum()
@@ -219,7 +250,7 @@ enum Look {
     For(Key<Subscription>),
     /// It waits for this one.
     Aside(Key<Subscription>),
-    /// It is seen through another view.
+    /// It is seen through another view, or another time.
     Elsewhere,
     /// It cannot be delivered yet, and nothing behind it.
     Wait,
@@ -278,6 +309,13 @@ impl Queue {
     /// Something has changed for entries that were looked at, and dispatch is due.
     pub(crate) fn must_look_again(&self) -> bool {
         self.groups.as_ref().is_some_and(|groups| groups.stale)
+    }
+
+    /// The redelivery of an entry is to be put off: has its group wait for it, if it has one that can. An exclusive consumer
+    /// is served whatever groups there are.
+    pub(crate) fn pause_group(&mut self, entry: &Entry, until_ms: u64) -> bool {
+        let waits = entry.group != 0 && self.exclusive.is_empty();
+        waits && self.groups.as_mut().is_some_and(|groups| groups.pause(entry.group, until_ms))
     }
 
     /// An entry that was given to a consumer has been settled, or comes back.
@@ -414,15 +452,18 @@ impl Queue {
             let range = position(priority, 0)..=position(priority, u64::MAX);
             let (_, seq) = *member.aside.range(range).next()?.0;
             let entry = self.waiting_entry(view, at, seq).map(|(entry, released)| {
-                let owner = self.groups.as_ref().and_then(|groups| groups.owner(entry.group));
+                let groups = self.groups.as_ref().filter(|groups| !groups.is_paused(entry.group));
+                let owner = groups.map(|groups| groups.owner(entry.group));
                 (entry.message.is_some(), released, owner)
             });
             match entry {
-                Some((true, released, Some((owner, false)))) if owner == consumer => {
+                Some((true, released, Some(Some((owner, false))))) if owner == consumer => {
                     return Some(Candidate { seq, released, consumer });
                 }
                 // It is being fetched, or its group is on its way to another.
-                Some((_, _, Some((owner, _)))) if owner == consumer => return None,
+                Some((_, _, Some(Some((owner, _))))) if owner == consumer => return None,
+                // All is looked at again when its group goes on.
+                Some((_, _, None)) => {}
                 Some(_) => {
                     self.views[view].feeds[at].returned.insert(seq);
                 }
@@ -492,6 +533,9 @@ impl Queue {
         let at_once = entry.place == Place::Memory && !entry.together;
         if !at_once && entry.seq >= self.lanes[at].committed {
             return Look::Wait;
+        }
+        if self.groups.as_ref().is_some_and(|groups| groups.is_paused(entry.group)) {
+            return Look::Elsewhere;
         }
         if let Some((consumer, leaving)) = owner {
             if consumers.view_of(consumer, own) != Some(self.views[view].id) {

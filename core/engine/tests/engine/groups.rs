@@ -131,6 +131,49 @@ fn a_message_that_comes_back_goes_to_the_same_consumer_before_what_followed_it()
 }
 
 #[test]
+fn nothing_of_a_group_overtakes_a_message_whose_redelivery_is_put_off() {
+    let mut broker = broker_with(Policy { redelivery_delay_ms: 1_000, ..Policy::default() });
+    consumers(&mut broker, &[1, 100]);
+    send(&mut broker, ["a1", "b1", "a2", "a3"]);
+    let got = broker.got(2);
+    broker.release(2, &got[0]);
+    send(&mut broker, ["a4", "b2"]);
+    assert!(broker.got(2).is_empty());
+    assert_eq!(broker.texts(3), ["b1", "b2"]);
+    broker.pass(999);
+    assert!(broker.got(2).is_empty());
+    // Its consumer may go meanwhile; the group waits all the same.
+    broker.close(2);
+    assert!(broker.got(3).is_empty());
+    broker.pass(2);
+    let got = broker.got(3);
+    assert_eq!(texts(&got), ["a1", "a2", "a3", "a4"]);
+    assert_eq!((got[0].count, got[0].group_first, got[1].count), (1, true, 0));
+    for one in &got {
+        broker.accept(3, one);
+    }
+    let mut broker = broker.crash(0);
+    consumers(&mut broker, &[0, 0]);
+    assert_eq!(broker.engine.stats().messages, 2);
+}
+
+#[test]
+fn a_message_that_is_put_off_counts_its_attempts_and_ends_as_a_dead_letter() {
+    let policy = Policy { redelivery_delay_ms: 1_000, max_redeliveries: 2, ..Policy::default() };
+    let mut broker = broker_with(policy);
+    consumers(&mut broker, &[1]);
+    send(&mut broker, ["a1", "a2"]);
+    for attempt in 0..3 {
+        let got = broker.got(2);
+        assert_eq!((texts(&got), got[0].count), (vec!["a1"], attempt));
+        broker.release(2, &got[0]);
+        broker.pass(1_000);
+    }
+    assert_eq!(broker.texts(2), ["a2"]);
+    assert_eq!(broker.engine.stats().dead_lettered_attempts, 1);
+}
+
+#[test]
 fn what_a_transaction_gives_back_comes_again_in_order() {
     let mut broker = broker();
     consumers(&mut broker, &[3, 100]);
