@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A client id for one session alone: refused to others, and taken over by the same user.
+//! What sessions know of each other: a client id for one of them alone, refused to others and taken over by the same user;
+//! and the names of their temporary destinations.
 
 use crate::broker::{Broker, subscribe};
-use sabir_engine::{Client, Config, Input};
-use sabir_model::verb::{Reason, SessionId, Subscribe};
+use sabir_engine::{Client, Config, Input, Limits};
+use sabir_model::verb::{Answer, Query, Reason, SessionId, Subscribe, Verb};
+use sabir_model::{Destination, fields};
 
 fn client(id: &str, user: &str, exclusive: bool, take_over: bool) -> Client {
     Client {
@@ -101,4 +103,44 @@ fn nobody_takes_over_what_belongs_to_another_user() {
     assert_eq!(open(&mut broker, 4, client("c", "bob", false, false)), []);
     assert_eq!(open(&mut broker, 5, client("c", "ann", true, true))[0].0, 5);
     assert_eq!(broker.engine.stats().sessions, 2);
+}
+
+/// How many there are, and the names that are told.
+fn list(broker: &mut Broker, session: u64, pattern: &str) -> (String, Vec<String>) {
+    let query = Query::List(Destination::parse(pattern).unwrap());
+    broker.send(session, 0, 0, Verb::Query(Box::new(query)));
+    let reply = broker.replies.get_mut(&session).unwrap().pop_back().unwrap();
+    let Answer::Told(told) = reply.answer else { panic!("{reply:?}") };
+    let names = fields::iter(&told.fields).map(|one| {
+        let (number, value) = one.unwrap();
+        assert_eq!(number, fields::number::DESTINATION, "names alone are told");
+        String::from_utf8(value.to_vec()).unwrap()
+    });
+    (told.text, names.collect())
+}
+
+#[test]
+fn the_temporary_destinations_of_all_sessions_of_the_virtual_host_are_listed_by_name() {
+    let limits = Limits { max_listed: 3, ..Limits::default() };
+    let mut broker =
+        Broker::with(Config { virtual_hosts: vec!["v".to_owned()], limits, ..Config::default() });
+    broker.open(1);
+    broker.open(2);
+    let elsewhere = Client { virtual_host: "v".to_owned(), ..Client::default() };
+    broker.input(Input::Open { session: SessionId(3), client: elsewhere });
+    for (session, name) in [(1, "queue://a.1"), (2, "queue://a.2"), (3, "queue://a.3"), (1, "topic://t")] {
+        broker.declare(session, &format!("temp-{name}"));
+    }
+    broker.declare(1, "queue://plain");
+    let both = ["temp-queue://a.1", "temp-queue://a.2"].map(str::to_owned).to_vec();
+    assert_eq!(list(&mut broker, 2, "temp-queue://#"), ("2".to_owned(), both.clone()));
+    assert_eq!(list(&mut broker, 1, "temp-queue://*.2"), ("1".to_owned(), both[1..].to_vec()));
+    assert_eq!(list(&mut broker, 2, "temp-topic://#"), ("1".to_owned(), vec!["temp-topic://t".to_owned()]));
+    for more in ["b", "c"] {
+        broker.declare(2, &format!("temp-queue://{more}"));
+    }
+    let (count, names) = list(&mut broker, 1, "temp-queue://#");
+    assert_eq!((&*count, names.len()), ("4", 3));
+    broker.close(2);
+    assert_eq!(list(&mut broker, 1, "temp-queue://#").0, "1");
 }

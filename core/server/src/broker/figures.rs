@@ -89,6 +89,8 @@ fn render(room: &Room, store: &Store, connections: usize, text: &mut String) {
     gauge("sabir_storage_uncommitted_bytes", "Bytes on their way to the store.", engine.uncommitted_bytes);
     let mut counter = |name, help, value| family(text, name, "counter", help, value);
     counter("sabir_messages_received_total", "Messages published.", engine.published);
+    let help = "Messages that were sent again, and not taken again.";
+    counter("sabir_messages_repeated_total", help, engine.duplicates);
     counter("sabir_messages_delivered_total", "Messages delivered to consumers.", engine.delivered);
     counter("sabir_messages_acknowledged_total", "Deliveries accepted.", engine.accepted);
     counter("sabir_messages_rejected_total", "Deliveries rejected.", engine.rejected);

@@ -172,6 +172,11 @@ fn to_look_a_destination_up_one_needs_something_to_do_with_it() {
     assert_eq!(bob.ask(subscribe("temp-queue://ID:ann")), FORBIDDEN);
     assert_eq!(bob.ask(Verb::Query(Box::new(Query::List(destination("queue://PUBLIC.*"))))), []);
     assert_eq!(bob.ask(Verb::Query(Box::new(Query::List(destination("queue://#"))))), FORBIDDEN);
+    // Of temporary ones, whose names are all that a list tells, and nothing more.
+    for all in ["temp-queue://#", "temp-topic://#"] {
+        assert_eq!(bob.ask(Verb::Query(Box::new(Query::List(destination(all))))), []);
+    }
+    assert_eq!(bob.ask(Verb::Query(Box::new(Query::Explain(destination("temp-queue://ID:ann"))))), FORBIDDEN);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use crate::support::*;
 use sabir_model::message::Fixed;
 use sabir_model::verb::{
-    Attach, Bind, Delete, ExchangeKind, Outcome, Query, Reason, Request, Settle, SettleRange, Transact, Verb,
+    Attach, Bind, Connect, Delete, ExchangeKind, Outcome, Query, Reason, Request, Settle, SettleRange,
+    Transact, Verb,
 };
 use sabir_stack::verb_kind::VerbKind;
 
@@ -50,6 +51,20 @@ fn a_session_logs_in_once() {
     ];
     assert_eq!(client.ask_all(asked), [(2, Reason::Invalid, true)]);
     assert_eq!(client.reached(), [VerbKind::Attach]);
+}
+
+#[test]
+fn only_a_client_id_can_be_for_one_session_alone_and_only_such_a_one_is_taken_over() {
+    let ask = |client_id: Option<&str>, exclusive_client_id, take_over| {
+        let client_id = client_id.map(str::to_owned);
+        let connect = Connect { client_id, exclusive_client_id, take_over, ..Connect::default() };
+        Broker::open().client().ask(Verb::Connect(Box::new(connect)))
+    };
+    assert_eq!(ask(Some("c"), true, false), []);
+    assert_eq!(ask(Some("c"), true, true), []);
+    for refused in [ask(None, true, false), ask(Some("c"), false, true)] {
+        assert!(matches!(refused[..], [(1, Reason::Invalid, _)]), "{refused:?}");
+    }
 }
 
 #[test]
