@@ -4,8 +4,8 @@
 use crate::peer::{Peer, connection_info};
 use proptest::prelude::*;
 use sabir_protocol_openwire::codec::{
-    BrokerInfo, Command, ControlCommand, MessageDispatch, MessageDispatchNotification, PartialCommand,
-    ReplayCommand, WireFormatInfo,
+    BrokerInfo, Command, ControlCommand, MessageDispatchNotification, PartialCommand, ReplayCommand,
+    WireFormatInfo,
 };
 use sabir_sdk::protocol::Capacities;
 
@@ -66,7 +66,7 @@ fn orders_and_messages_of_other_brokers_are_answered_with_a_refusal() {
     let duplex = BrokerInfo { duplex_connection: true, ..BrokerInfo::default() };
     for command in [
         Command::ControlCommand(ControlCommand { command: Some("shutdown".into()), ..Default::default() }),
-        Command::MessageDispatch(Box::new(MessageDispatch::default())),
+        Command::MessageDispatch(Box::default()),
         Command::MessageDispatchNotification(MessageDispatchNotification::default()),
         Command::BrokerInfo(Box::new(duplex)),
     ] {
