@@ -13,12 +13,18 @@ use std::time::Instant;
 
 const NOW: Now = Now { monotonic_ms: 1_000, unix_ms: 1_700_000_000_000 };
 
-fn message(persistent: bool, body: usize) -> Message {
+/// Message groups, where there are any.
+const GROUPS: u64 = 64;
+
+fn message(persistent: bool, body: usize, group: Option<u64>) -> Message {
     let mut bytes = Vec::new();
     let fixed = Fixed { persistent, ..Fixed::default() };
     let mut writer = HeadWriter::new(&mut bytes, &fixed);
     assert!(writer.field(Field::Id, b"ID:bench-1"));
     assert!(writer.field(Field::Destination, b"queue://bench"));
+    if let Some(group) = group {
+        assert!(writer.field(Field::Group, format!("group-{group}").as_bytes()));
+    }
     writer.finish();
     bytes.resize(bytes.len() + body, b'x');
     Message::joined(Bytes::from(bytes)).expect("a good head")
@@ -29,7 +35,8 @@ struct Bench {
     out: Outputs,
     batch: Batch,
     requests: Vec<Request>,
-    body: Message,
+    /// Sent in turn.
+    bodies: Vec<Message>,
     /// How many operations the store was given.
     operations: usize,
     reads: usize,
@@ -37,14 +44,14 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(persistent: bool, body: usize, producers: u64, consumers: u64, credit: u64) -> Bench {
+    fn new(bodies: Vec<Message>, producers: u64, consumers: u64, credit: u64) -> Bench {
         let engine = Engine::recover(Config::default(), NOW, Vec::new(), Vec::new()).expect("an engine");
         let mut bench = Bench {
             engine,
             out: Outputs::default(),
             batch: Batch::default(),
             requests: Vec::new(),
-            body: message(persistent, body),
+            bodies,
             operations: 0,
             reads: 0,
             delivered: 0,
@@ -98,7 +105,7 @@ impl Bench {
 
     fn publish(&mut self, session: u64, count: usize) {
         for token in 0..count as u64 {
-            let verb = Verb::Publish(self.body.clone());
+            let verb = Verb::Publish(self.bodies[token as usize % self.bodies.len()].clone());
             self.requests.push(Request { token, confirm: true, id: 1, transaction: 0, verb });
         }
         self.send(session);
@@ -110,7 +117,7 @@ impl Bench {
             while let Some(request) = self.out.reads.pop() {
                 self.reads += 1;
                 let read = request.read;
-                let size = self.body.size_bytes() as u64;
+                let size = self.bodies[0].size_bytes() as u64;
                 let most = (read.max_bytes / size).max(1).min(read.max_records);
                 let records = (read.from..=read.last)
                     .take(most as usize)
@@ -120,7 +127,7 @@ impl Bench {
                         format: 0,
                         total_len: size,
                         label: Bytes::new(),
-                        data: self.body.pieces()[0].clone(),
+                        data: self.bodies[0].pieces()[0].clone(),
                     })
                     .collect();
                 let input = Input::Records { read: request.id, records, error: None };
@@ -165,8 +172,12 @@ impl Bench {
     }
 }
 
-fn flow(name: &str, persistent: bool, body: usize, parties: u64) {
-    let mut bench = Bench::new(persistent, body, parties, parties, 1_000);
+fn flow(name: &str, persistent: bool, grouped: bool, parties: u64) {
+    let bodies = match grouped {
+        false => vec![message(persistent, 1_024, None)],
+        true => (0..GROUPS).map(|group| message(persistent, 1_024, Some(group))).collect(),
+    };
+    let mut bench = Bench::new(bodies, parties, parties, 1_000);
     let (rounds, window) = (4_000u64, 64);
     let start = Instant::now();
     for _ in 0..rounds {
@@ -184,7 +195,7 @@ fn flow(name: &str, persistent: bool, body: usize, parties: u64) {
 }
 
 fn backlog(messages: u64) {
-    let mut bench = Bench::new(true, 256, 1, 0, 0);
+    let mut bench = Bench::new(vec![message(true, 256, None)], 1, 0, 0);
     let start = Instant::now();
     for _ in 0..messages / 64 {
         bench.publish(1, 64);
@@ -214,10 +225,11 @@ fn report(name: &str, start: Instant, messages: u64, bench: &Bench) {
 
 fn main() {
     for _ in 0..2 {
-        flow("persistent 1 KiB, 1 producer, 1 consumer", true, 1_024, 1);
-        flow("persistent 1 KiB, 4 producers, 4 consumers", true, 1_024, 4);
-        flow("not persistent 1 KiB, 1 producer, 1 consumer", false, 1_024, 1);
-        flow("not persistent 1 KiB, 4 and 4", false, 1_024, 4);
+        flow("persistent 1 KiB, 1 producer, 1 consumer", true, false, 1);
+        flow("persistent 1 KiB, 4 producers, 4 consumers", true, false, 4);
+        flow("not persistent 1 KiB, 1 producer, 1 consumer", false, false, 1);
+        flow("not persistent 1 KiB, 4 and 4", false, false, 4);
+        flow("not persistent 1 KiB, 64 groups, 4 and 4", false, true, 4);
         backlog(1_000_000);
     }
 }
