@@ -15,6 +15,7 @@ const SILENT: u64 = 2;
 const IGNORED: u64 = 3;
 const SETTLED: u64 = 4;
 const KEPT: u64 = 5;
+const IN_TRANSACTION: u64 = 6;
 
 /// What is done with an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Answered {
     Ignored,
     /// Only a refusal is told, unless what was to be settled is not there any more.
     Settled,
+    /// A message in the transaction with this number, which cannot be committed without it.
+    InTransaction(u64),
     /// More is to be done.
     Kept(Kept),
     /// Nobody has asked.
@@ -66,6 +69,8 @@ pub enum Kept {
         number: u64,
         /// The number of the message, if it wants a response.
         respond: Option<i32>,
+        /// The transaction that waits for it; 0: none.
+        transaction: u64,
     },
     /// A message of a producer that counts what is under way.
     Windowed {
@@ -73,6 +78,8 @@ pub enum Kept {
         producer: Arc<ProducerId>,
         /// How much it counted for.
         size: i32,
+        /// The transaction that waits for it; 0: none.
+        transaction: u64,
     },
     /// A subscription was made.
     Subscribe {
@@ -118,6 +125,11 @@ impl Asked {
         SETTLED << KIND_BITS
     }
 
+    /// The token of a message in a transaction that wants no response.
+    pub fn in_transaction(number: u64) -> u64 {
+        IN_TRANSACTION << KIND_BITS | number
+    }
+
     /// The token that the next `keep` is for.
     pub fn next_token(&self) -> u64 {
         KEPT << KIND_BITS | self.made
@@ -140,6 +152,7 @@ impl Asked {
             SILENT => Answered::Silent,
             IGNORED => Answered::Ignored,
             SETTLED => Answered::Settled,
+            IN_TRANSACTION => Answered::InTransaction(number),
             KEPT => match self.kept.remove(&number) {
                 Some(kept) => {
                     if self.kept.is_empty() && self.kept.capacity() > 16 {
@@ -189,6 +202,7 @@ mod tests {
         }
         assert_eq!(asked.answered(Asked::token(7, false)), Answered::Silent);
         assert_eq!(asked.answered(Asked::ignored()), Answered::Ignored);
+        assert_eq!(asked.answered(Asked::in_transaction(9)), Answered::InTransaction(9));
         for token in [0, 1, u64::MAX, u64::MAX / 2, RESPOND << KIND_BITS | 1 << 40] {
             assert_eq!(asked.answered(token), Answered::Unknown);
         }

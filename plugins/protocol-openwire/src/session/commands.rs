@@ -140,6 +140,15 @@ impl Core {
         } else if fatal {
             self.fail(exception, out);
         } else {
+            // Whoever waits for no response learns by the commit that something is missing.
+            let transaction = match command {
+                Command::Message(message) => message.transaction_id.as_ref(),
+                Command::MessageAck(ack) => ack.transaction_id.as_ref(),
+                _ => None,
+            };
+            if let Some(id) = transaction {
+                self.transactions.fail(id, exception.text());
+            }
             self.refuse(None, &exception);
         }
     }

@@ -494,9 +494,17 @@ impl Core {
         matches!(self.phase, Phase::Connecting(_) | Phase::Connected | Phase::Leaving | Phase::Left)
     }
 
+    /// Whether something waits for room.
+    fn is_behind(&self) -> bool {
+        !self.output.is_empty()
+            || self.consumers.has_credit_to_give()
+            || self.transactions.has_ready()
+            || !self.lists.is_empty()
+    }
+
     /// Does what follows from earlier steps. `false`: there was no room for all of it.
     fn catch_up(&mut self, out: &mut Out<'_>) -> bool {
-        let asked = self.pay_credit(out) && self.ask_lists(out);
+        let asked = self.commit_ready(out) && self.pay_credit(out) && self.ask_lists(out);
         self.output.flush(out) && asked
     }
 

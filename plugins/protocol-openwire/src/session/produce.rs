@@ -208,6 +208,9 @@ impl Core {
         if let Some(kept) = kept {
             self.asked.keep(kept);
         }
+        if !message.response_required {
+            self.transactions.waits(transaction);
+        }
         self.used(producer, destination, through);
         Ok(Step::Done)
     }
@@ -253,15 +256,19 @@ impl Core {
     ) -> (VerbMeta, Option<Kept>) {
         let Through { number, windowed } = through;
         let respond = message.response_required.then_some(message.command_id);
+        // Whoever waits for no response hears of a refusal by the commit, which waits for the message.
+        let waiting = if respond.is_none() { transaction } else { 0 };
         let kept = if windowed && respond.is_none() {
-            Some(Kept::Windowed { producer: producer.clone(), size: counted_size(message) })
+            let size = counted_size(message);
+            Some(Kept::Windowed { producer: producer.clone(), size, transaction: waiting })
         } else if new {
-            Some(Kept::FirstPublish { number, respond })
+            Some(Kept::FirstPublish { number, respond, transaction: waiting })
         } else {
             None
         };
         let (token, confirm) = match kept {
             Some(_) => (self.asked.next_token(), true),
+            None if waiting != 0 => (Asked::in_transaction(waiting), true),
             None => (Asked::token(message.command_id, respond.is_some()), respond.is_some()),
         };
         (VerbMeta { token, confirm, id: number, transaction }, kept)

@@ -18,6 +18,7 @@ impl Core {
             Ok(()) => match answered {
                 Answered::Respond(command_id) => self.respond(Some(command_id)),
                 Answered::Kept(kept) => self.done(kept, reply),
+                Answered::InTransaction(number) => self.transactions.answered(number, None),
                 Answered::Silent | Answered::Ignored | Answered::Settled | Answered::Unknown => {}
             },
             Err((reason, fatal)) => {
@@ -25,6 +26,7 @@ impl Core {
                 match answered {
                     Answered::Respond(command_id) => self.refuse(Some(command_id), &exception),
                     Answered::Silent => self.refuse(None, &exception),
+                    Answered::InTransaction(number) => self.refused_in_transaction(number, &exception),
                     // Both ends may settle the same at the same time, and a consumer may go while it is settled for.
                     Answered::Settled if reason != Reason::NotFound => self.refuse(None, &exception),
                     Answered::Kept(kept) => self.refused(kept, reason, exception),
@@ -37,6 +39,12 @@ impl Core {
         }
     }
 
+    /// A message in a transaction was refused; 0: in none. The client is told, and its commit will fail.
+    fn refused_in_transaction(&mut self, number: u64, exception: &Exception) {
+        self.transactions.answered(number, Some(exception.text()));
+        self.refuse(None, exception);
+    }
+
     /// What was kept for a verb is done, now that the verb is.
     fn done(&mut self, kept: Kept, reply: &ReplyRef<'_>) {
         match kept {
@@ -44,8 +52,14 @@ impl Core {
             Kept::Disconnect { respond } => self.left(respond),
             Kept::Attach { respond, .. } | Kept::Subscribe { respond, .. } => self.respond(respond),
             Kept::AttachDestination { number } => self.producers.allowed(number),
-            Kept::FirstPublish { respond, .. } => self.respond(respond),
-            Kept::Windowed { producer, size } => self.acknowledge_window(producer, size),
+            Kept::FirstPublish { respond, transaction, .. } => {
+                self.transactions.answered(transaction, None);
+                self.respond(respond);
+            }
+            Kept::Windowed { producer, size, transaction } => {
+                self.transactions.answered(transaction, None);
+                self.acknowledge_window(producer, size);
+            }
             Kept::Pull { number, serial } => self.pull_ended(number, serial),
             Kept::List { number } => self.listed(number, reply.fields),
         }
@@ -76,14 +90,15 @@ impl Core {
                 self.producers.forbidden(number);
                 self.reasons.remember(number, exception);
             }
-            Kept::FirstPublish { number, respond } => {
+            Kept::FirstPublish { number, respond, transaction } => {
                 let exception = self.reasons.of(number).cloned().unwrap_or(exception);
+                self.transactions.answered(transaction, Some(exception.text()));
                 self.refuse(respond, &exception);
             }
-            Kept::Windowed { producer, size } => {
+            Kept::Windowed { producer, size, transaction } => {
                 // Whoever waits for room in its window would wait for ever.
                 self.acknowledge_window(producer, size);
-                self.refuse(None, &exception);
+                self.refused_in_transaction(transaction, &exception);
             }
             Kept::Pull { number, serial } => self.pull_ended(number, serial),
             Kept::List { .. } => {

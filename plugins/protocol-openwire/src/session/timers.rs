@@ -84,9 +84,7 @@ impl Core {
         let timers = &self.timers;
         let end = match self.phase {
             Phase::Closed => return (!self.output.is_empty()).then_some(timers.last_call_ms),
-            _ if !self.output.is_empty() || self.consumers.has_credit_to_give() || !self.lists.is_empty() => {
-                return Some(timers.last_call_ms);
-            }
+            _ if self.is_behind() => return Some(timers.last_call_ms),
             Phase::Opened | Phase::Negotiated => self.login_deadline_ms(),
             Phase::Left => timers.left_ms.map(|left| left.saturating_add(LINGER_MS)),
             Phase::Connecting(_) | Phase::Connected | Phase::Leaving => self.consumers.next_pull_ms(),

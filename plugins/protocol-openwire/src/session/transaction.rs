@@ -31,6 +31,12 @@ pub struct Kept {
 pub struct Transaction {
     /// In the order in which they came.
     pub kept: VecDeque<Kept>,
+    /// Messages that the broker has not answered.
+    waits_for: usize,
+    /// Why it can only be rolled back.
+    failed: Option<String>,
+    /// The commit waits for the answers to messages; the number of the command, if that wants a response.
+    committing: Option<Option<i32>>,
 }
 
 impl Transaction {
@@ -46,6 +52,8 @@ pub struct Transactions {
     numbers: HashMap<Arc<TransactionId>, u64>,
     open: HashMap<u64, Transaction>,
     begun: u64,
+    /// Commits that wait for nothing any more.
+    ready: Vec<u64>,
 }
 
 impl Transactions {
@@ -54,11 +62,40 @@ impl Transactions {
         self.open.get_mut(&number)
     }
 
-    fn end(&mut self, id: &TransactionId) {
-        if let Some(number) = self.numbers.remove(id) {
-            self.open.remove(&number);
+    /// A message in a transaction has yet to be answered; 0: in none.
+    pub fn waits(&mut self, number: u64) {
+        if let Some(open) = self.open.get_mut(&number) {
+            open.waits_for += 1;
         }
-        if self.numbers.is_empty() {
+    }
+
+    /// It was answered.
+    pub fn answered(&mut self, number: u64, refused: Option<&str>) {
+        let Some(open) = self.open.get_mut(&number) else { return };
+        if let Some(why) = refused {
+            open.failed.get_or_insert_with(|| why.to_owned());
+        }
+        open.waits_for = open.waits_for.saturating_sub(1);
+        if open.waits_for == 0 && open.committing.is_some() {
+            self.ready.push(number);
+        }
+    }
+
+    /// Whether a commit waits for room alone.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// A part of a transaction was refused before the broker was asked.
+    pub fn fail(&mut self, id: &TransactionId, why: &str) {
+        if let Some(open) = self.numbers.get(id).and_then(|number| self.open.get_mut(number)) {
+            open.failed.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    fn end(&mut self, number: u64) {
+        self.open.remove(&number);
+        if self.open.is_empty() {
             *self = Transactions { begun: self.begun, ..Transactions::default() };
         }
     }
@@ -101,7 +138,7 @@ impl Core {
         }
         match info.kind {
             TransactionInfo::BEGIN => self.begin(id, info, out),
-            TransactionInfo::COMMIT_ONE_PHASE => self.commit(id, info, out),
+            TransactionInfo::COMMIT_ONE_PHASE => self.commit(id, info),
             TransactionInfo::ROLLBACK => self.roll_back(id, info, out),
             _ => Err(Problem::unsupported(
                 "a local transaction is begun, committed in one phase, or rolled back",
@@ -135,32 +172,77 @@ impl Core {
         Ok(Step::Done)
     }
 
-    fn commit(
-        &mut self,
-        id: &TransactionId,
-        info: &TransactionInfo,
-        out: &mut Out<'_>,
-    ) -> Result<Step, Problem> {
+    /// The commit waits until the broker has answered all that is part of it: what was refused on its way there must not
+    /// be missing from what is committed.
+    fn commit(&mut self, id: &TransactionId, info: &TransactionInfo) -> Result<Step, Problem> {
         let number = self.transaction_number(id)?;
-        let first = self.transactions.get_mut(number).and_then(|open| open.kept.front().cloned());
-        if let Some(kept) = first {
+        self.transactions.numbers.remove(id);
+        if let Some(open) = self.transactions.get_mut(number) {
+            open.committing = Some(info.response_required.then_some(info.command_id));
+            if open.waits_for == 0 {
+                self.transactions.ready.push(number);
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    /// Commits what waits for nothing any more. `false`: there was no room for all of it.
+    pub fn commit_ready(&mut self, out: &mut Out<'_>) -> bool {
+        while let Some(number) = self.transactions.ready.first().copied() {
+            let mark = out.mark();
+            match self.commit_step(number, out) {
+                Step::Again => {}
+                Step::Full => {
+                    out.rollback(mark);
+                    return false;
+                }
+                Step::Done => {
+                    self.transactions.ready.retain(|other| *other != number);
+                    self.transactions.end(number);
+                }
+            }
+        }
+        true
+    }
+
+    fn commit_step(&mut self, number: u64, out: &mut Out<'_>) -> Step {
+        let Some(open) = self.transactions.get_mut(number) else { return Step::Done };
+        let respond = open.committing.flatten();
+        if let Some(why) = open.failed.clone() {
+            let meta = VerbMeta { token: Asked::ignored(), transaction: number, ..VerbMeta::default() };
+            out.transact(meta, Transact::Rollback);
+            if out.overflowed() {
+                return Step::Full;
+            }
+            self.unkeep(number);
+            let text = format!("the transaction was rolled back, because a part of it was refused: {why}");
+            self.refuse(respond, &Exception::new(class::ROLLED_BACK, text));
+            return Step::Done;
+        }
+        if let Some(kept) = open.kept.front().cloned() {
             // One at a time: they may be more than there is room for.
             if !self.settle_kept(&kept, number, out) {
-                return Ok(Step::Full);
+                return Step::Full;
             }
             if let Some(open) = self.transactions.get_mut(number) {
                 open.kept.pop_front();
             }
-            return Ok(Step::Again);
+            return Step::Again;
         }
-        let token = Asked::token(info.command_id, info.response_required);
-        let meta = VerbMeta { token, confirm: info.response_required, id: 0, transaction: number };
+        let token = respond.map_or_else(|| Asked::token(0, false), |id| Asked::token(id, true));
+        let meta = VerbMeta { token, confirm: respond.is_some(), id: 0, transaction: number };
         out.transact(meta, Transact::Commit);
-        if out.overflowed() {
-            return Ok(Step::Full);
+        if out.overflowed() { Step::Full } else { Step::Done }
+    }
+
+    /// What a transaction has kept is as it was before.
+    fn unkeep(&mut self, number: u64) {
+        let kept = self.transactions.get_mut(number).map(|open| std::mem::take(&mut open.kept));
+        for kept in kept.unwrap_or_default() {
+            if let Some(consumer) = self.consumers.get_mut(kept.consumer) {
+                consumer.unsettled.transaction_ended(number, (kept.first, kept.last), false);
+            }
         }
-        self.transactions.end(id);
-        Ok(Step::Done)
     }
 
     /// Settles what an acknowledgement in a transaction has named. `false`: there was no room.
@@ -206,13 +288,9 @@ impl Core {
         if out.overflowed() {
             return Ok(Step::Full);
         }
-        let kept = self.transactions.get_mut(number).map(|open| std::mem::take(&mut open.kept));
-        for kept in kept.unwrap_or_default() {
-            if let Some(consumer) = self.consumers.get_mut(kept.consumer) {
-                consumer.unsettled.transaction_ended(number, (kept.first, kept.last), false);
-            }
-        }
-        self.transactions.end(id);
+        self.unkeep(number);
+        self.transactions.numbers.remove(id);
+        self.transactions.end(number);
         Ok(Step::Done)
     }
 }

@@ -98,15 +98,9 @@ fn a_consumer_that_goes_leaves_what_it_has_acknowledged_to_the_transaction() {
 
 #[test]
 fn messages_are_sent_in_their_transaction_and_a_refused_commit_was_rolled_back() {
-    let (mut peer, _, id) = begun();
-    peer.ask(Command::ProducerInfo(producer_info(1, Some("Q"))));
-    peer.done_all();
-    peer.take_commands();
-    let message = Message { transaction_id: Some(id.clone()), ..text_message(1, 1, "Q", "x") };
-    peer.send(Command::Message(Box::new(message)));
-    let request = peer.take();
-    assert!(matches!((request.transaction, &request.verb), (1, Verb::Publish(_))));
-    let command = peer.ask(step(&id, TransactionInfo::COMMIT_ONE_PHASE));
+    let (mut peer, publish, command) = committing(text_message(1, 1, "Q", "x"));
+    assert_eq!(publish.transaction, 1);
+    peer.done(&publish);
     let request = peer.take();
     peer.refuse(&request, Reason::RolledBack, "no room");
     let class = "javax.jms.TransactionRolledBackException".to_owned();
@@ -153,4 +147,55 @@ fn distributed_transactions_are_refused_as_their_clients_understand_it() {
         assert!(text.contains("xaErrorCode:-3"), "{text}");
     }
     assert!(peer.requests.is_empty());
+}
+
+/// A transaction with a message that has yet to be answered, and its commit.
+fn committing(message: Message) -> (Peer, sabir_model::Request, i32) {
+    let (mut peer, _, id) = begun();
+    peer.ask(Command::ProducerInfo(producer_info(1, Some("Q"))));
+    peer.done_all();
+    peer.take_commands();
+    peer.send(Command::Message(Box::new(Message { transaction_id: Some(id.clone()), ..message })));
+    let publish = peer.take();
+    assert!(publish.confirm && matches!(publish.verb, Verb::Publish(_)));
+    let command = peer.ask(step(&id, TransactionInfo::COMMIT_ONE_PHASE));
+    assert!(peer.requests.is_empty(), "the commit did not wait");
+    (peer, publish, command)
+}
+
+#[test]
+fn a_commit_waits_until_it_is_known_that_nothing_of_it_was_refused() {
+    let (mut peer, publish, command) = committing(text_message(1, 1, "Q", "x"));
+    peer.done(&publish);
+    let commit = peer.take();
+    assert!(matches!((commit.transaction, &commit.verb), (1, Verb::Transact(Transact::Commit))));
+    peer.done(&commit);
+    assert_eq!(peer.take_response(), command);
+}
+
+#[test]
+fn a_transaction_of_which_a_part_was_refused_is_rolled_back() {
+    let (mut peer, publish, command) = committing(text_message(1, 1, "Q", "x"));
+    peer.refuse(&publish, Reason::Forbidden, "bob may not write queue://Q");
+    assert!(matches!(peer.take().verb, Verb::Transact(Transact::Rollback)));
+    assert_eq!(peer.take_exception().0, None);
+    let (told, class, text) = peer.take_exception();
+    assert_eq!((told, &*class), (Some(command), "javax.jms.TransactionRolledBackException"));
+    assert!(text.contains("bob may not write queue://Q"), "{text}");
+}
+
+#[test]
+fn a_transaction_of_which_the_session_has_refused_a_part_is_rolled_back_too() {
+    let (mut peer, sent, id) = begun();
+    acked_in(&mut peer, &id, &[&sent[1]]);
+    let bad = Message { transaction_id: Some(id.clone()), message_id: None, ..text_message(1, 1, "Q", "x") };
+    peer.send(Command::Message(Box::new(bad)));
+    peer.done_all();
+    assert_eq!(peer.take_exception().0, None);
+    let command = peer.ask(step(&id, TransactionInfo::COMMIT_ONE_PHASE));
+    assert!(matches!(peer.take().verb, Verb::Transact(Transact::Rollback)));
+    assert_eq!(peer.take_exception().0, Some(command));
+    // What was acknowledged in it is its consumer's again.
+    peer.ack(MessageAck::STANDARD, &[&sent[1]]);
+    assert_eq!(settles(&mut peer), [(0, SettleRange::Tags { first: 1, last: 2 })]);
 }
