@@ -194,11 +194,8 @@ impl Engine {
         {
             walk.next = entry.seq + 1;
         }
-        let wanted = match (&subscription.selector, &entry.message) {
-            (Some(selector), Some(message)) => selector.matches(&message.head()),
-            _ => true,
-        };
-        if !wanted || entry.expired(self.now) {
+        let unwanted = subscription.selector.as_ref().is_some_and(|selector| !entry.satisfies(selector));
+        if unwanted || entry.expired(self.now) {
             return;
         }
         let label = entry.label();

@@ -273,7 +273,7 @@ impl Engine {
                     continue;
                 }
                 found |= before == 0
-                    && feed.ready.front().is_some_and(|entry| entry.seq < queue.lanes[lane].committed)
+                    && feed.ready.front().is_some_and(|entry| entry.visible(queue.lanes[lane].committed))
                     && queue.views[view].turn().is_some();
             }
         }

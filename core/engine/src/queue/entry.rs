@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use sabir_model::Now;
 use sabir_model::message::Message;
+use sabir_model::selector::{DeliveryState, Selector};
 
 /// What an entry costs beside its message, in bytes: its places in the engine's structures.
 const OVERHEAD_BYTES: usize = 160;
@@ -51,6 +52,18 @@ impl Entry {
         let Some(message) = &self.message else { return false };
         let expiration_ms = message.head().expiration_ms();
         expiration_ms != 0 && expiration_ms <= now.unix_ms && self.label.is_none()
+    }
+
+    /// Whether it may be seen, where all below `committed` has arrived in the store: what lies in memory alone waits for
+    /// no commit, unless it is part of one.
+    pub fn visible(&self, committed: u64) -> bool {
+        self.seq < committed || (self.place == Place::Memory && !self.together)
+    }
+
+    /// Whether the selector is true of the entry as it would be delivered now; false while its message is not there.
+    pub fn satisfies(&self, selector: &Selector) -> bool {
+        let delivery = DeliveryState { redelivered: self.redelivered, redelivery_count: self.attempts };
+        self.message.as_ref().is_some_and(|message| selector.matches_delivery(&message.head(), delivery))
     }
 
     /// The label, empty mostly.

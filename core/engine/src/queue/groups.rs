@@ -16,7 +16,7 @@
 //! A queue that has never seen a group has none of this. Nothing here knows what a consumer is.
 
 use super::dispatch::{Choice, Consumers};
-use super::entry::{Entry, Place};
+use super::entry::Entry;
 use super::view::PLAIN;
 use super::{Memory, Queue};
 use crate::slab::Key;
@@ -292,9 +292,9 @@ impl Queue {
                 feed.returned = lane
                     .released
                     .iter()
-                    .filter(|(_, entry)| match (&wants, &entry.message) {
-                        (Some(selector), Some(message)) => selector.matches(&message.head()),
-                        _ => index == PLAIN,
+                    .filter(|(_, entry)| match &wants {
+                        Some(selector) => entry.satisfies(selector),
+                        None => index == PLAIN,
                     })
                     .map(|(seq, _)| *seq)
                     .collect();
@@ -530,8 +530,7 @@ impl Queue {
             Some(groups) if entry.group != 0 => groups.owner(entry.group),
             _ => None,
         };
-        let at_once = entry.place == Place::Memory && !entry.together;
-        if !at_once && entry.seq >= self.lanes[at].committed {
+        if !entry.visible(self.lanes[at].committed) {
             return Look::Wait;
         }
         if self.groups.as_ref().is_some_and(|groups| groups.is_paused(entry.group)) {

@@ -335,11 +335,7 @@ impl Queue {
             if feed.next != seq {
                 continue;
             }
-            let wanted = match (&view.selector, &entry.message) {
-                (Some(selector), Some(message)) => selector.matches(&message.head()),
-                _ => true,
-            };
-            if !wanted {
+            if view.selector.as_ref().is_some_and(|selector| !entry.satisfies(selector)) {
                 feed.next = seq + 1;
             } else if self.budget.has_room(memory, cost) {
                 self.budget.charge(memory, cost);
@@ -489,7 +485,7 @@ impl Queue {
         for (lane, feed) in self.lanes.iter().zip(&mut view.feeds) {
             feed.next = lane.ready.first().unwrap_or(lane.next_seq);
             for (seq, entry) in &lane.released {
-                if entry.message.as_ref().is_some_and(|message| selector.matches(&message.head())) {
+                if entry.satisfies(selector) {
                     feed.returned.insert(*seq);
                 }
             }
@@ -640,19 +636,14 @@ impl Queue {
             }
             feed.returned.first().copied()
         };
-        let front = feed.front().map(|entry| (entry.seq, entry.place == Place::Memory && !entry.together));
+        let front = feed.front().map(|entry| (entry.seq, entry.visible(lane.committed)));
         match (returned, front) {
             (Some(seq), front) if front.is_none_or(|(other, _)| seq < other) => {
                 let loaded = lane.released.get(&seq).is_some_and(|entry| entry.message.is_some());
                 if loaded { Peek::Entry { seq, released: true } } else { Peek::Wait }
             }
-            (_, Some((seq, at_once))) => {
-                if at_once || seq < lane.committed {
-                    Peek::Entry { seq, released: false }
-                } else {
-                    Peek::Wait
-                }
-            }
+            (_, Some((seq, true))) => Peek::Entry { seq, released: false },
+            (_, Some((_, false))) => Peek::Wait,
             (_, None) if feed.next < lane.next_seq => Peek::Wait,
             _ => Peek::Empty,
         }

@@ -146,11 +146,7 @@ impl View {
 
     /// Whether an entry, whose message must be there, is for this view.
     pub fn wants(&self, entry: &Entry) -> bool {
-        match (&self.selector, &entry.message) {
-            (None, _) => true,
-            (Some(selector), Some(message)) => selector.matches(&message.head()),
-            (Some(_), None) => false,
-        }
+        self.selector.as_ref().is_none_or(|selector| entry.satisfies(selector))
     }
 
     /// Whether it keeps a list of its own of what has come back.

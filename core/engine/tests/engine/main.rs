@@ -15,6 +15,7 @@ mod paging;
 mod queues;
 mod random_groups;
 mod redelivery;
+mod selecting_late;
 mod store;
 mod topics;
 mod transactions;
