@@ -5,7 +5,7 @@
 //! reason. Where the client does not acknowledge, and so nothing can be rejected, it gets the body as it is and a header
 //! that says so.
 
-use super::subscribe::AckMode;
+use super::subscribe::{AckMode, Subscription};
 use super::{Core, Step};
 use bytes::Bytes;
 use sabir_model::Head;
@@ -142,7 +142,10 @@ impl Core {
             Err(error) => {
                 crate::log::unreadable(&self.host, &self.connection_id, &error.to_string());
                 let subscription = self.subscriptions.get_mut(delivery.subscription);
-                if subscription.is_some_and(|subscription| subscription.ack != AckMode::Auto) {
+                let settles = |subscription: &mut Subscription| {
+                    subscription.ack != AckMode::Auto && !subscription.browses
+                };
+                if subscription.is_some_and(settles) {
                     return reject(delivery, error, out);
                 }
                 Body::Unreadable(delivery.body, error)

@@ -112,6 +112,8 @@ pub struct Subscription {
     pub names_destination: bool,
     /// How its messages are acknowledged.
     pub ack: AckMode,
+    /// It only looks: what it says of messages changes nothing.
+    pub browses: bool,
     /// What is not settled, for versions before 1.2.
     pub unsettled: Unsettled,
 }
@@ -187,6 +189,7 @@ impl Core {
             lines: lines.into(),
             names_destination,
             ack,
+            browses: subscribe.browse,
             unsettled: Unsettled::default(),
         });
         Ok(Step::Done)

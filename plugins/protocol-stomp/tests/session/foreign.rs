@@ -109,13 +109,17 @@ fn no_body_inflates_beyond_the_largest_message() {
 }
 
 #[test]
-fn who_does_not_acknowledge_gets_a_damaged_body_as_it_is_and_is_told() {
-    let mut peer = subscribed("auto", "{}");
-    peer.deliver(&[jms(BodyKind::Text, b"\0\0\0\x09abc").to(1, 9)]);
-    let text = peer.text();
-    assert!(text.contains("\nbody-error:the body is damaged"), "{text}");
-    assert_eq!(body_of(&text), "^@^@^@\tabc^@");
-    assert!(peer.requests.is_empty());
+fn who_cannot_reject_gets_a_damaged_body_as_it_is_and_is_told() {
+    for mode in ["ack:auto", "ack:client\nbrowser:true"] {
+        let mut peer = Peer::connected("1.2");
+        peer.send(format!("SUBSCRIBE\nid:s\ndestination:/queue/q\n{mode}\n\n\0"));
+        peer.requests.clear();
+        peer.deliver(&[jms(BodyKind::Text, b"\0\0\0\x09abc").to(1, 9)]);
+        let text = peer.text();
+        assert!(text.contains("\nbody-error:the body is damaged"), "{text}");
+        assert_eq!(body_of(&text), "^@^@^@\tabc^@");
+        assert!(peer.requests.is_empty());
+    }
 }
 
 #[test]
