@@ -67,7 +67,22 @@ pub static SETTINGS: &[Setting] = &[
         "100000",
         "most runs of acknowledgements that a transaction keeps until it is committed",
     ),
+    count(
+        "max_destination_bytes",
+        1024,
+        65_535,
+        "8192",
+        "longest destination of a consumer or producer as it is written, composites and options included",
+    ),
     count("max_composite", 1, 256, "100", "most destinations in one composite destination"),
+    count(
+        "max_told_destinations",
+        1,
+        10_000_000,
+        "65536",
+        "destinations that the listeners of a connection are told of when they begin and have not acknowledged; the \
+         rest is left out",
+    ),
     count("max_prefetch", 1, 1_000_000, "65535", "most messages in flight that a consumer may ask for"),
     count(
         "max_broker_infos",
@@ -81,6 +96,12 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Flag,
         default: "true",
         doc: "whether the tight encoding is offered, which is what clients prefer",
+    },
+    Setting {
+        name: "populate_user_id",
+        kind: Kind::Flag,
+        default: "true",
+        doc: "whether messages bear the name with which their sender has logged in, as JMSXUserID",
     },
     Setting {
         name: "advisories",
@@ -112,10 +133,13 @@ pub struct Settings {
     pub max_anonymous_destinations: usize,
     pub max_transactions: usize,
     pub max_transaction_acks: usize,
+    pub max_destination_bytes: usize,
     pub max_composite: usize,
+    pub max_told_destinations: usize,
     pub max_prefetch: u64,
     pub max_broker_infos: u64,
     pub tight_encoding: bool,
+    pub populate_user_id: bool,
     pub advisories: bool,
 }
 
@@ -141,10 +165,13 @@ impl Settings {
             max_anonymous_destinations: size("max_anonymous_destinations"),
             max_transactions: size("max_transactions"),
             max_transaction_acks: size("max_transaction_acks"),
+            max_destination_bytes: size("max_destination_bytes"),
             max_composite: size("max_composite"),
+            max_told_destinations: size("max_told_destinations"),
             max_prefetch: values.count("max_prefetch"),
             max_broker_infos: values.count("max_broker_infos"),
             tight_encoding: values.flag("tight_encoding"),
+            populate_user_id: values.flag("populate_user_id"),
             advisories: values.flag("advisories"),
         })
     }

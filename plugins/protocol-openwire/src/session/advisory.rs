@@ -28,6 +28,7 @@ use sabir_model::message::{Field, Head};
 use sabir_model::property::Value;
 use sabir_model::verb::{Query, Subscribe};
 use sabir_sdk::protocol::{DeliveryRef, Out, VerbMeta};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 const ADVISORY: &str = "ActiveMQ.Advisory.";
@@ -223,6 +224,60 @@ impl<'e> Event<'e> {
     }
 }
 
+/// Most questions of a connection for what there is, and answers that it has not been told, at the same time. Each may
+/// name thousands of destinations, and clients can ask as often as they have consumers.
+const LISTS_AT_ONCE: usize = 2;
+
+/// What new listeners to advisories have yet to be told: the destinations that there are.
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// The listeners for whom nobody has asked, and the kinds of destinations that they want to know.
+    wanted: Vec<(u64, DestinationKind)>,
+    /// How many questions are open.
+    asked: usize,
+    /// What was answered.
+    telling: VecDeque<Telling>,
+}
+
+/// What one listener is told.
+#[derive(Debug)]
+struct Telling {
+    number: u64,
+    names: std::vec::IntoIter<Box<str>>,
+}
+
+impl Lists {
+    /// A new listener wants to know all destinations of these kinds.
+    pub fn want(&mut self, number: u64, kinds: &[DestinationKind]) {
+        self.wanted.extend(kinds.iter().map(|kind| (number, *kind)));
+    }
+
+    /// A listener is none.
+    pub fn forget(&mut self, number: u64) {
+        self.wanted.retain(|(listener, _)| *listener != number);
+    }
+
+    /// Nobody is told anything any more.
+    pub fn clear(&mut self) {
+        self.wanted = Vec::new();
+        self.telling = VecDeque::new();
+    }
+
+    /// A question was answered.
+    pub fn answered(&mut self) {
+        self.asked = self.asked.saturating_sub(1);
+    }
+
+    /// Whether something is to be done that waits for nothing but room.
+    pub fn go_on(&self) -> bool {
+        !self.telling.is_empty() || self.may_ask()
+    }
+
+    fn may_ask(&self) -> bool {
+        !self.wanted.is_empty() && self.asked + self.telling.len() < LISTS_AT_ONCE
+    }
+}
+
 /// A destination of the broker's as clients have it.
 fn destination(text: &str) -> Option<Arc<Destination>> {
     let found = ModelDestination::parse(text).ok()?;
@@ -247,7 +302,8 @@ impl Core {
 
     /// Asks which destinations there are, for new listeners. `false`: there was no room for all questions.
     pub fn ask_lists(&mut self, out: &mut Out<'_>) -> bool {
-        while let Some((number, kind)) = self.lists.last().copied() {
+        while self.lists.may_ask() {
+            let Some((number, kind)) = self.lists.wanted.last().copied() else { break };
             let Ok(all) = ModelDestination::new(kind, "#") else { return true };
             let mark = out.mark();
             let meta = VerbMeta { token: self.asked.next_token(), confirm: true, ..VerbMeta::default() };
@@ -256,34 +312,70 @@ impl Core {
                 out.rollback(mark);
                 return false;
             }
-            self.lists.pop();
+            self.lists.wanted.pop();
+            self.lists.asked += 1;
             self.asked.keep(Kept::List { number });
         }
-        self.lists = Vec::new();
         true
     }
 
-    /// A new listener is told of the destinations that there are.
+    /// What there is was answered: a new listener is to be told of it.
     pub fn listed(&mut self, number: u64, answer: &[u8]) {
-        for one in fields::iter(answer).map_while(Result::ok) {
-            let (field::DESTINATION, text) = one else { continue };
-            let Some(found) = std::str::from_utf8(text).ok().and_then(destination) else { continue };
-            let kind = match found.kind {
-                WireKind::Queue => "Queue",
-                WireKind::Topic => "Topic",
-                WireKind::TempQueue => "TempQueue",
-                WireKind::TempTopic => "TempTopic",
-            };
-            self.advisories += 1;
-            let id = format!("ID:{}-advisory:{}", self.name, self.advisories);
-            let id = self.names.message_id(&id);
-            let event = Event { destination: Some(found), ..Event::default() };
-            let topic = format!("{ADVISORY}{kind}");
-            let Some(consumer) = self.consumers.get_mut(number) else { return };
-            consumer.unsettled.made_up(hash_of(&self.shared, &id));
-            let dispatch = advisory(&self.shared.broker_id, consumer, &topic, id, &event);
-            self.output.push(Command::MessageDispatch(Box::new(dispatch)));
+        self.lists.answered();
+        let mut names: Vec<Box<str>> = fields::iter(answer)
+            .map_while(Result::ok)
+            .filter(|(kind, _)| *kind == field::DESTINATION)
+            .filter_map(|(_, text)| std::str::from_utf8(text).ok().map(Into::into))
+            .collect();
+        let max = self.shared.settings.max_told_destinations;
+        let room = max.saturating_sub(self.consumers.unsettled_events());
+        if names.len() > room {
+            names.truncate(room);
+            let what = "a listener to advisories is not told of all that there is";
+            let limit = format!("max_told_destinations is {max}");
+            crate::log::noted(&self.shared.host, &self.name, what, &limit);
         }
+        if !names.is_empty() {
+            self.lists.telling.push_back(Telling { number, names: names.into_iter() });
+        }
+    }
+
+    /// Tells new listeners of the destinations that there are, one after another as there is room. `false`: there was
+    /// none for all.
+    pub fn tell_lists(&mut self, out: &mut Out<'_>) -> bool {
+        while !self.lists.telling.is_empty() {
+            if !self.output.flush(out) {
+                return false;
+            }
+            let Some(telling) = self.lists.telling.front_mut() else { return true };
+            let number = telling.number;
+            match telling.names.next() {
+                Some(name) => self.tell_of(number, &name),
+                None => {
+                    self.lists.telling.pop_front();
+                }
+            }
+        }
+        true
+    }
+
+    fn tell_of(&mut self, number: u64, name: &str) {
+        let Some(found) = destination(name) else { return };
+        let kind = match found.kind {
+            WireKind::Queue => "Queue",
+            WireKind::Topic => "Topic",
+            WireKind::TempQueue => "TempQueue",
+            WireKind::TempTopic => "TempTopic",
+        };
+        self.advisories += 1;
+        let id = format!("ID:{}-advisory:{}", self.name, self.advisories);
+        let id = self.names.message_id(&id);
+        let event = Event { destination: Some(found), ..Event::default() };
+        let topic = format!("{ADVISORY}{kind}");
+        let Some(consumer) = self.consumers.get_mut(number) else { return };
+        consumer.unsettled.made_up(hash_of(&self.shared, &id));
+        let dispatch = advisory(&self.shared.broker_id, consumer, &topic, id, &event);
+        self.output.push(Command::MessageDispatch(Box::new(dispatch)));
     }
 
     /// An event as its listener is told of it; `None`: it is none.

@@ -6,7 +6,8 @@ use super::consume::Last;
 use super::problem::{Exception, Problem, class};
 use super::{Core, Phase, Step};
 use crate::codec::{
-    Command, ConnectionControl, ConnectionInfo, ObjectId, RemoveInfo, Response, SessionId, SessionInfo,
+    Command, ConnectionControl, ConnectionInfo, Destination, ObjectId, RemoveInfo, Response, SessionId,
+    SessionInfo,
 };
 use sabir_model::verb::Connect;
 use sabir_sdk::protocol::{Out, VerbMeta};
@@ -29,14 +30,16 @@ impl Core {
         }
         let version = self.agreed_version();
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let client_id = text(&info.client_id).filter(|id| !id.is_empty());
         let connect = Connect {
             user: text(&info.user_name),
             password: info.password.as_deref().map(|password| password.as_bytes().to_vec()),
-            client_id: text(&info.client_id).filter(|id| !id.is_empty()),
+            // Without one there is nothing to be had alone, or to be taken over.
+            exclusive_client_id: client_id.is_some(),
+            take_over: info.failover_reconnect && client_id.is_some(),
+            client_id,
             virtual_host: None,
             protocol: format!("openwire/{version}"),
-            exclusive_client_id: true,
-            take_over: info.failover_reconnect,
         };
         let meta = VerbMeta { token: self.asked.next_token(), confirm: true, ..VerbMeta::default() };
         out.connect(meta, &connect);
@@ -49,6 +52,9 @@ impl Core {
         });
         self.connection = Some(id.clone());
         self.client_id = connect.client_id.map(Into::into);
+        if self.shared.settings.populate_user_id {
+            self.user = connect.user.map(Into::into);
+        }
         self.phase = Phase::Connecting(self.shared.settings.login_pipeline_bytes);
         Ok(Step::Done)
     }
@@ -85,6 +91,15 @@ impl Core {
         match self.connection.as_ref().is_some_and(|id| *id.value == *connection_id) {
             true => Ok(()),
             false => Err(Problem::state("it belongs to a connection that this link does not carry")),
+        }
+    }
+
+    /// Whether a destination is short enough to be kept. The names in it have a limit of their own.
+    pub fn check_length(&self, destination: &Destination) -> Result<(), Problem> {
+        let max = self.shared.settings.max_destination_bytes;
+        match destination.physical_name.len() <= max {
+            true => Ok(()),
+            false => Err(Problem::limit("max_destination_bytes", max)),
         }
     }
 

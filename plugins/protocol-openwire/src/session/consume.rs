@@ -138,6 +138,12 @@ impl Consumers {
         }
     }
 
+    /// How many messages about the broker's events there are that no consumer has settled.
+    pub fn unsettled_events(&self) -> usize {
+        let listeners = self.known.values().filter(|consumer| consumer.tells_events);
+        listeners.map(|consumer| consumer.unsettled.len()).sum()
+    }
+
     /// Whether somebody is owed credit.
     pub fn has_credit_to_give(&self) -> bool {
         !self.owed.is_empty()
@@ -189,7 +195,7 @@ impl Core {
         }
         self.asked.keep(Kept::Subscribe { number, respond });
         self.know(number, id, destination, &subscribe);
-        self.lists.extend(lists.into_iter().map(|kind| (number, kind)));
+        self.lists.want(number, &lists);
         Ok(Step::Done)
     }
 
@@ -220,6 +226,7 @@ impl Core {
     }
 
     fn read_consumer(&self, info: &ConsumerInfo, destination: &Destination) -> Result<Subscribe, Problem> {
+        self.check_length(destination)?;
         let settings = &self.shared.settings;
         let options = consumer_options(destination)?;
         let mut destinations = destination::resolve(destination, Use::Receive, settings.max_composite)?;

@@ -48,6 +48,7 @@ mod unsettled;
 
 use crate::codec::{Command, ConnectionError, ConnectionId, Decoder, Framed, MessageId, Options};
 use crate::plugin::Shared;
+use advisory::Lists;
 use asked::{Asked, Reasons};
 use bytes::Bytes;
 use consume::Consumers;
@@ -56,7 +57,6 @@ use gather::Gather;
 use output::Output;
 use problem::{Exception, Problem, class};
 use produce::Producers;
-use sabir_model::destination::DestinationKind;
 use sabir_sdk::protocol::{Deliveries, Flow, Input, Now, Out, Piece, Replies, Session, SessionParams};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -164,6 +164,8 @@ struct Core {
     /// The client's name of the connection.
     connection: Option<Arc<ConnectionId>>,
     client_id: Option<Box<str>>,
+    /// The name with which the client has logged in, where messages are to bear it.
+    user: Option<Box<str>>,
     sessions: HashSet<i64>,
     producers: Producers,
     consumers: Consumers,
@@ -175,7 +177,7 @@ struct Core {
     names: Names,
     pieces: Option<Box<deliver::Pieces>>,
     /// Listeners to advisories that have yet to be told of what there is.
-    lists: Vec<(u64, DestinationKind)>,
+    lists: Lists,
     advisories: u64,
     broker_infos: u64,
     /// Bytes wait in the host's buffer for the log-in to be answered.
@@ -221,6 +223,7 @@ impl OpenWireSession {
                 agreed: None,
                 connection: None,
                 client_id: None,
+                user: None,
                 sessions: HashSet::new(),
                 producers: Producers::default(),
                 consumers: Consumers::default(),
@@ -231,7 +234,7 @@ impl OpenWireSession {
                 timers: Timers::new(now),
                 names: Names::new(REMEMBERED_NAMES),
                 pieces: None,
-                lists: Vec::new(),
+                lists: Lists::default(),
                 advisories: 0,
                 broker_infos: 0,
                 waits_for_login: false,
@@ -290,11 +293,17 @@ impl OpenWireSession {
     fn perform(
         &mut self,
         now: Now,
-        held: Box<Held>,
+        mut held: Box<Held>,
         at: usize,
         rest: &[u8],
         out: &mut Out<'_>,
     ) -> Option<usize> {
+        if let (Command::Message(message), Some(user)) = (&mut held.command, &self.core.user)
+            && message.user_id.as_ref() != Some(user)
+        {
+            // Whatever the message says: it is the broker that tells who has sent it.
+            message.user_id = Some(user.clone());
+        }
         loop {
             let mark = out.mark();
             let frame = match &held.gathered {
@@ -499,12 +508,13 @@ impl Core {
         !self.output.is_empty()
             || self.consumers.has_credit_to_give()
             || self.transactions.has_ready()
-            || !self.lists.is_empty()
+            || self.lists.go_on()
     }
 
     /// Does what follows from earlier steps. `false`: there was no room for all of it.
     fn catch_up(&mut self, out: &mut Out<'_>) -> bool {
-        let asked = self.commit_ready(out) && self.pay_credit(out) && self.ask_lists(out);
+        let asked =
+            self.commit_ready(out) && self.pay_credit(out) && self.tell_lists(out) && self.ask_lists(out);
         self.output.flush(out) && asked
     }
 
@@ -550,7 +560,7 @@ impl Core {
         self.producers = Producers::default();
         self.consumers = Consumers::default();
         self.transactions = Transactions::default();
-        self.lists = Vec::new();
+        self.lists.clear();
         self.pieces = None;
     }
 }

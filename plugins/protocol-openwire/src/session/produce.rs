@@ -135,6 +135,7 @@ impl Core {
         meta: VerbMeta,
         out: &mut Out<'_>,
     ) -> Result<(), Problem> {
+        self.check_length(destination)?;
         let destinations = destination::resolve(destination, Use::Send, self.shared.settings.max_composite)?;
         out.attach(meta, &Attach { destinations, producer_name: Some(producer.to_string()) });
         Ok(())
@@ -188,7 +189,11 @@ impl Core {
             Some((_, through)) => (*through, false),
             None => match self.producers.way(producer, destination) {
                 Some(way) => way,
-                None => return self.new_way(producer, destination, out),
+                None => {
+                    // Nobody sends in the name of another connection's producer: its count of messages is its own.
+                    self.check_connection(&producer.connection_id)?;
+                    return self.new_way(producer, destination, out);
+                }
             },
         };
         let (meta, kept) = self.publish_meta(message, producer, through, new, transaction);

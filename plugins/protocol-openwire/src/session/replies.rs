@@ -83,7 +83,7 @@ impl Core {
             }
             Kept::Subscribe { number, respond } => {
                 self.consumers.remove(number);
-                self.lists.retain(|(listener, _)| *listener != number);
+                self.lists.forget(number);
                 self.refuse(respond, &exception);
             }
             Kept::AttachDestination { number } => {
@@ -102,6 +102,7 @@ impl Core {
             }
             Kept::Pull { number, serial } => self.pull_ended(number, serial),
             Kept::List { .. } => {
+                self.lists.answered();
                 let what = "a listener to advisories cannot be told of what there is";
                 crate::log::noted(&self.shared.host, &self.name, what, exception.text());
             }

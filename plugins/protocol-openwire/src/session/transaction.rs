@@ -155,6 +155,9 @@ impl Core {
         if self.transactions.numbers.contains_key(id) {
             return Ok(self.respond_to(info.command_id, info.response_required));
         }
+        if let TransactionId::Local(local) = &**id {
+            self.check_connection(local.connection_id.as_deref().map_or("", |connection| &connection.value))?;
+        }
         let max = self.shared.settings.max_transactions;
         if self.transactions.open.len() >= max {
             return Err(Problem::limit("max_transactions", max));

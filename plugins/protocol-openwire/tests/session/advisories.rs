@@ -147,3 +147,46 @@ fn temporary_destinations_are_made_and_removed_under_their_clients_names() {
     peer.ask(info(7));
     assert!(peer.take_exception().2.contains("7"));
 }
+
+fn answer(names: impl Iterator<Item = String>) -> Vec<u8> {
+    let mut answer = Vec::new();
+    names.for_each(|name| fields::put(&mut answer, number::DESTINATION, name.as_bytes()));
+    answer
+}
+
+#[test]
+fn what_there_is_is_asked_for_few_listeners_at_a_time_however_many_there_are() {
+    let mut peer = Peer::connected();
+    for value in 1..=10 {
+        let info = consumer_info(value, DestinationKind::Topic, "ActiveMQ.Advisory.TempQueue", 10);
+        peer.send(Command::ConsumerInfo(Box::new(info)));
+    }
+    let mut told = 0;
+    let mut most = 0;
+    while !peer.requests.is_empty() {
+        let requests = std::mem::take(&mut peer.requests);
+        let questions: Vec<_> =
+            requests.into_iter().filter(|request| matches!(request.verb, Verb::Query(_))).collect();
+        most = most.max(questions.len());
+        for question in questions {
+            peer.told(&question, answer((0..3).map(|at| format!("temp-queue://ID:a-1:1:{at}"))));
+        }
+        told += peer.take_commands().len();
+    }
+    assert_eq!((told, most), (30, 2));
+}
+
+#[test]
+fn a_list_that_nobody_acknowledges_is_told_up_to_a_limit() {
+    let mut peer = Peer::logged_in(r#"{"max_told_destinations": 5}"#, 12, Capacities::default());
+    let mut told = Vec::new();
+    for value in 1..=3 {
+        let info = consumer_info(value, DestinationKind::Topic, "ActiveMQ.Advisory.TempQueue", 10);
+        peer.send(Command::ConsumerInfo(Box::new(info)));
+        let question = peer.requests.remove(1);
+        peer.requests.clear();
+        peer.told(&question, answer((0..4).map(|at| format!("temp-queue://ID:a-1:1:{at}"))));
+        told.push(peer.take_commands().len());
+    }
+    assert_eq!(told, [4, 1, 0]);
+}

@@ -178,3 +178,14 @@ fn what_is_sent_behind_the_log_in_is_taken_up_to_a_limit_and_the_rest_when_it_wa
     peer.done(&request);
     assert_eq!(peer.waiting(), 0);
 }
+
+#[test]
+fn a_client_without_an_id_of_its_own_asks_for_none_that_is_nobody_elses() {
+    for failover_reconnect in [false, true] {
+        let mut peer = Peer::negotiated("{}", 12, Capacities::default());
+        let info = ConnectionInfo { client_id: None, failover_reconnect, ..connection_info() };
+        peer.send(login(info));
+        let Verb::Connect(connect) = peer.take().verb else { panic!("no log-in") };
+        assert!(!connect.exclusive_client_id && !connect.take_over && connect.client_id.is_none());
+    }
+}

@@ -251,3 +251,13 @@ fn consumers_beyond_the_limit_are_refused_with_its_name() {
     assert_eq!(class, "javax.jms.ResourceAllocationException");
     assert!(text.contains("max_consumers"), "{text}");
 }
+
+#[test]
+fn a_consumers_destination_that_is_too_long_to_be_kept_is_refused() {
+    let mut peer = Peer::connected();
+    // Of such advisories the broker has none, and would be asked nothing.
+    let long = format!("ActiveMQ.Advisory.FULL.{}", "x".repeat(9000));
+    peer.ask(Command::ConsumerInfo(Box::new(consumer_info(1, DestinationKind::Topic, &long, 1))));
+    assert!(peer.take_exception().2.contains("max_destination_bytes is 8192"));
+    assert!(peer.requests.is_empty() && !peer.closed);
+}

@@ -37,6 +37,7 @@ fn a_message_reaches_the_broker_whole_and_its_sender_hears_when_it_is_safe() {
     assert_eq!(head.text(Field::Id), Some(&*format!("{CONNECTION}:1:1:7")));
     assert_eq!(head.text(Field::Destination), Some("queue://Q"));
     assert_eq!(head.producer_sequence(), Some(7));
+    assert_eq!(head.text(Field::User), Some("ann"));
     assert_eq!(published.body(), b"hello");
     assert!(request.confirm && head.persistent());
     assert_eq!(peer.next_command(), None);
@@ -184,5 +185,41 @@ fn a_message_that_names_no_place_to_go_is_refused() {
         peer.ask(Command::Message(Box::new(message)));
         peer.take_exception();
         assert!(peer.requests.is_empty() && !peer.closed);
+    }
+}
+
+#[test]
+fn nobody_sends_in_the_name_of_another_connections_producer() {
+    let mut peer = producing();
+    let mut foreign = text_message(1, i64::MAX, "Q", "hello");
+    Arc::make_mut(foreign.producer_id.as_mut().unwrap()).connection_id = "ID:other-1:1".into();
+    let id = peer.ask(Command::Message(Box::new(foreign)));
+    let (command, class, text) = peer.take_exception();
+    assert_eq!((command, &*class), (Some(id), "javax.jms.IllegalStateException"), "{text}");
+    assert!(peer.requests.is_empty() && !peer.closed);
+}
+
+#[test]
+fn a_destination_that_is_too_long_to_be_kept_is_refused() {
+    let mut peer = Peer::connected();
+    let long = format!("Q?x={}", "y".repeat(9000));
+    peer.ask(Command::ProducerInfo(producer_info(2, Some(&long))));
+    assert!(peer.take_exception().2.contains("max_destination_bytes is 8192"));
+    peer.ask(Command::Message(Box::new(text_message(1, 1, &long, "hello"))));
+    assert!(peer.take_exception().2.contains("max_destination_bytes is 8192"));
+    assert!(peer.requests.is_empty() && !peer.closed);
+}
+
+#[test]
+fn nobody_sends_in_anothers_name_and_without_a_log_in_messages_say_what_they_like() {
+    for (config, user, expected) in
+        [("{}", Some("bob"), "ann"), (r#"{"populate_user_id": false}"#, Some("bob"), "bob")]
+    {
+        let mut peer = Peer::logged_in(config, 12, Capacities::default());
+        let message = Message { user_id: user.map(Into::into), ..text_message(1, 1, "Q", "x") };
+        peer.send(Command::Message(Box::new(message)));
+        assert!(matches!(peer.take().verb, Verb::Attach(_)));
+        let Verb::Publish(published) = peer.take().verb else { panic!("no publish") };
+        assert_eq!(published.head().text(Field::User), Some(expected));
     }
 }

@@ -199,3 +199,15 @@ fn a_transaction_of_which_the_session_has_refused_a_part_is_rolled_back_too() {
     peer.ack(MessageAck::STANDARD, &[&sent[1]]);
     assert_eq!(settles(&mut peer), [(0, SettleRange::Tags { first: 1, last: 2 })]);
 }
+
+#[test]
+fn a_transaction_is_begun_by_its_own_connection_alone() {
+    let mut peer = Peer::connected();
+    let other = Some(Arc::new(ConnectionId { value: "ID:other-1:1".into() }));
+    for connection_id in [other, None] {
+        let id = Arc::new(TransactionId::Local(LocalTransactionId { value: 1, connection_id }));
+        peer.ask(step(&id, TransactionInfo::BEGIN));
+        assert_eq!(peer.take_exception().1, "javax.jms.IllegalStateException");
+        assert!(peer.requests.is_empty() && !peer.closed);
+    }
+}
