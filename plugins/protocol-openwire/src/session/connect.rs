@@ -21,7 +21,8 @@ impl Core {
             .filter(|id| !id.value.is_empty())
             .ok_or_else(|| Exception::new(class::JMS, "ConnectionInfo has no connectionId").fatal())?;
         if self.phase != Phase::Negotiated {
-            let known = self.connection.as_ref() == Some(id);
+            // Until its log-in was answered there is nothing to confirm.
+            let known = self.connection.as_ref() == Some(id) && self.phase == Phase::Connected;
             return match known {
                 // It is sent again by who does not know whether it has arrived.
                 true => Ok(self.respond_to(info.command_id, info.response_required)),
@@ -57,6 +58,16 @@ impl Core {
         }
         self.phase = Phase::Connecting(self.shared.settings.login_pipeline_bytes);
         Ok(Step::Done)
+    }
+
+    /// The log-in was refused: the client may try again, and is as much a stranger as before.
+    pub fn not_connected(&mut self) {
+        if matches!(self.phase, Phase::Connecting(_)) {
+            self.phase = Phase::Negotiated;
+            self.connection = None;
+            self.client_id = None;
+            self.forget();
+        }
     }
 
     /// The log-in was answered.

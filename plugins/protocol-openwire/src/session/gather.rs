@@ -33,6 +33,11 @@ impl Gather {
         taken.len()
     }
 
+    /// Length of the whole frame.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Bytes that are missing.
     pub fn missing(&self) -> usize {
         self.len - self.bytes.len()

@@ -351,6 +351,8 @@ impl OpenWireSession {
         if let Some(held) = self.held.take() {
             return Ok(Next::Command(held));
         }
+        // It may have been begun behind a log-in that was refused.
+        self.check_login(self.gather.as_ref().map_or(0, Gather::len))?;
         if let Some(gather) = &mut self.gather {
             let payable = rest.get(..self.core.payable()).unwrap_or(rest);
             self.core.waits_for_login |= payable.len() < rest.len();

@@ -74,6 +74,7 @@ impl Core {
                     _ => exception,
                 };
                 self.refuse(respond, &exception);
+                self.not_connected();
             }
             // The client goes in any case.
             Kept::Disconnect { respond } => self.left(respond),

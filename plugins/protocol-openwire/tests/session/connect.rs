@@ -189,3 +189,43 @@ fn a_client_without_an_id_of_its_own_asks_for_none_that_is_nobody_elses() {
         assert!(!connect.exclusive_client_id && !connect.take_over && connect.client_id.is_none());
     }
 }
+
+#[test]
+fn whoever_was_refused_is_a_stranger_and_may_try_again() {
+    let mut peer = Peer::negotiated("{}", 12, Capacities::default());
+    let wrong = peer.ask(login(connection_info()));
+    // Not known yet: nothing is confirmed.
+    let again = peer.ask(login(connection_info()));
+    assert_eq!(peer.take_exception().0, Some(again));
+    let request = peer.take();
+    peer.refuse(&request, Reason::Unauthenticated, "no");
+    assert_eq!(peer.take_exception().0, Some(wrong));
+    let right = peer.ask(login(connection_info()));
+    let request = peer.take();
+    assert!(matches!(request.verb, Verb::Connect(_)));
+    peer.done(&request);
+    assert_eq!(peer.take_response(), right);
+    let again = peer.ask(login(connection_info()));
+    assert_eq!(peer.take_response(), again);
+    assert!(peer.requests.is_empty());
+    let mut peer = Peer::negotiated("{}", 12, Capacities::default());
+    peer.ask(login(connection_info()));
+    let request = peer.take();
+    peer.refuse(&request, Reason::Unauthenticated, "no");
+    peer.take_exception();
+    peer.send(session_info(1));
+    assert!(peer.take_exception().2.contains("before log-in") && peer.closed);
+}
+
+#[test]
+fn a_long_frame_behind_a_log_in_that_is_refused_is_gathered_no_further() {
+    let mut peer = Peer::negotiated("{}", 12, Capacities::default());
+    peer.ask(login(connection_info()));
+    let request = peer.take();
+    peer.send_bytes(&[&(5u32 << 20).to_be_bytes()[..], &[28; 100_000]].concat());
+    assert_eq!(peer.waiting(), 0);
+    peer.refuse(&request, Reason::Unauthenticated, "no");
+    peer.take_exception();
+    peer.send_bytes(&[28; 1000]);
+    assert!(peer.take_exception().2.contains("login_frame_bytes") && peer.closed);
+}
