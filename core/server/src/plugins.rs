@@ -194,7 +194,7 @@ mod tests {
         let config = Config::from_toml("").unwrap();
         let names: Vec<String> =
             needed(&config).iter().map(|(kind, name)| format!("{kind} {name}")).collect();
-        assert_eq!(names, ["transport tcp", "protocol stomp", "protocol openwire", "store journal"]);
+        assert_eq!(names, ["transport tcp", "protocol openwire", "protocol stomp", "store journal"]);
         assert_eq!(file_name(&config, Kind::Store, "some-thing"), "libsabir_store_some_thing_plugin.so");
     }
 
