@@ -106,6 +106,17 @@ fn tables_are_merged_and_arrays_replaced() {
 }
 
 #[test]
+fn the_default_has_the_virtual_topics_of_activemq_and_a_list_in_the_file_replaces_them() {
+    let of = |text: &str| load(text, &[]).unwrap().engine.virtual_topics;
+    let rule =
+        |topic: &str, queue: &str, aware| sabir_engine::VirtualTopic::new(topic, queue, aware).unwrap();
+    assert_eq!(of(""), [rule("VirtualTopic.#", "Consumer.*.{topic}", false)]);
+    let own = "[[virtual_topics]]\ntopic = \"a.*\"\nqueue = \"{topic}.view\"\nselector_aware = true";
+    assert_eq!(of(own), [rule("a.*", "{topic}.view", true)]);
+    assert_eq!(of("virtual_topics = []"), []);
+}
+
+#[test]
 fn variables_lie_over_the_file_and_are_typed_by_their_place() {
     let variables = [
         ("SABIR_LIMITS__MAX_CONNECTIONS", "12"),
