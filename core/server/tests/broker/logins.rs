@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Logging in: many at once, too slowly, and not at all.
 
-use crate::{Client, PATIENCE, config, registry, start};
+use crate::{Client, PATIENCE, config, registry};
+use sabir_server::config::Config;
 use sabir_server::{RunningBroker, serve};
 use sabir_stack::policy::{hash_password, set_user};
 use std::io::{ErrorKind, Read, Write};
@@ -85,7 +86,11 @@ fn until_closed(client: &mut Client, mut trickle: impl Iterator<Item = u8>) -> (
 
 #[test]
 fn whoever_does_not_log_in_is_left_within_two_seconds_however_busy_they_look() {
-    let broker = start("");
+    // Where several protocols are spoken nobody knows in which of them to answer silence.
+    let only_stomp =
+        "listeners = [{ uri = \"tcp://127.0.0.1:0\", protocols = [\"stomp\"] }]\nstore.kind = \"memory\"\n";
+    let broker =
+        serve(Config::from_toml(only_stomp).unwrap(), registry()).unwrap_or_else(|error| panic!("{error}"));
     let silent = until_closed(&mut Client::connect(&broker), std::iter::empty());
     let mut half = Client::connect(&broker);
     half.send("CONNECT\naccept-ver");
