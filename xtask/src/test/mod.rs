@@ -71,6 +71,8 @@ pub fn test(arguments: &TestArguments) -> Result<()> {
     if filter.is_none() {
         stages.may("a client from npm", 60, || clients::node(&metadata, &environment));
         stages.may("a client in Go", 90, || clients::go(&metadata, &environment));
+        stages
+            .may("clients in Java", if arguments.full { 1800 } else { 600 }, || clients::java(&environment));
     }
     stages.last("python tests", 240, || python::check(&metadata, &environment, filter));
     stages.end()

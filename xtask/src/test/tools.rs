@@ -57,6 +57,20 @@ const TOOLS: &[Tool] = &[
     },
     Tool { name: "npm", program: "npm", probe: &["--version"], packages: &["npm"], hint: "install npm" },
     Tool { name: "go", program: "go", probe: &["version"], packages: &["golang-go"], hint: "install Go" },
+    Tool {
+        name: "a JDK",
+        program: "javac",
+        probe: &["-version"],
+        packages: &["openjdk-17-jdk-headless"],
+        hint: "install a JDK, 17 or newer",
+    },
+    Tool {
+        name: "Maven",
+        program: "mvn",
+        probe: &["--version"],
+        packages: &["maven"],
+        hint: "install Maven, 3.8 or newer",
+    },
 ];
 
 /// Whether a program starts and succeeds.
