@@ -25,19 +25,21 @@ pub(crate) struct Shared {
 }
 
 /// How a first frame begins: a length of less than 64 KiB, the type, the magic.
-const FIRST_BYTES: [Option<u8>; 13] = {
-    let mut bytes = [None; 13];
-    bytes[0] = Some(0);
-    bytes[1] = Some(0);
-    bytes[4] = Some(1);
-    let magic = b"ActiveMQ";
-    let mut at = 0;
-    while at < magic.len() {
-        bytes[5 + at] = Some(magic[at]);
-        at += 1;
-    }
-    bytes
-};
+const FIRST_BYTES: [Option<u8>; 13] = [
+    Some(0),
+    Some(0),
+    None,
+    None,
+    Some(1),
+    Some(b'A'),
+    Some(b'c'),
+    Some(b't'),
+    Some(b'i'),
+    Some(b'v'),
+    Some(b'e'),
+    Some(b'M'),
+    Some(b'Q'),
+];
 
 impl Protocol for OpenWire {
     const NAME: &'static str = "openwire";

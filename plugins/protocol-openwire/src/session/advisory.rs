@@ -96,7 +96,7 @@ fn event_word(word: &str) -> Option<&'static str> {
 /// The topic of an event, as its listeners know it.
 fn advisory_topic(event: &str) -> Option<String> {
     let rest = event.strip_prefix(EVENT)?;
-    let mut topic = ADVISORY[..ADVISORY.len() - 1].to_owned();
+    let mut topic = ADVISORY.trim_end_matches('.').to_owned();
     for (at, word) in rest.splitn(3, '.').enumerate() {
         let word = match at {
             0 | 1 => WORDS.iter().find(|(_, event)| *event == word).map_or(word, |(advisory, _)| *advisory),

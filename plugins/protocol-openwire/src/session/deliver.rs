@@ -12,6 +12,9 @@ use sabir_model::message::Head;
 use sabir_model::verb::{Outcome, Settle, SettleRange};
 use sabir_sdk::protocol::{DeliveryRef, Out, VerbMeta};
 
+/// What stands in front of a body that needs nothing there.
+const NOTHING: &[u8] = &[];
+
 /// A message whose body comes in pieces.
 #[derive(Debug)]
 pub struct Pieces {
@@ -87,8 +90,10 @@ impl Core {
         };
         let content = match &plan {
             ContentPlan::Null => None,
-            ContentPlan::Body(prefix) => Some((prefix.as_ref().map_or(&[][..], |length| &length[..]), body)),
-            ContentPlan::Owned(bytes) => Some((&[][..], BodyOf::Bytes(bytes))),
+            ContentPlan::Body(prefix) => {
+                Some((prefix.as_ref().map_or(NOTHING, |length| length.as_slice()), body))
+            }
+            ContentPlan::Owned(bytes) => Some((NOTHING, BodyOf::Bytes(bytes))),
         };
         match self.output.write_message(&dispatch, delivery.head.as_bytes(), content, out) {
             Ok(()) => {

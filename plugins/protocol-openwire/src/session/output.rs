@@ -77,6 +77,11 @@ impl Output {
         self.waiting.push_back(command.into());
     }
 
+    /// The command that was added last, if it was not encoded yet.
+    pub fn last_mut(&mut self) -> Option<&mut Command> {
+        self.waiting.back_mut()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.kept.is_empty()
@@ -182,7 +187,7 @@ impl Output {
         self.wrote = true;
         if out.overflowed() {
             out.rollback(mark);
-            self.kept = [&self.front[..], prefix, body.bytes(), &self.back[..]].concat().into();
+            self.kept = [self.front.as_slice(), prefix, body.bytes(), self.back.as_slice()].concat().into();
             self.write_kept(out);
         }
     }
