@@ -7,8 +7,8 @@ use sabir_model::Now;
 use sabir_model::delivery::{Delivery, DeliveryKind};
 use sabir_model::message::Message as Canonical;
 use sabir_protocol_openwire::codec::{
-    Command, Decoder, Destination, DestinationKind, Encoder, Message, MessageDispatch, MessageId,
-    MessageKind, Options, ProducerId, map,
+    Command, ConnectionId, Decoder, Destination, DestinationKind, Encoder, LocalTransactionId, Message,
+    MessageDispatch, MessageId, MessageKind, Options, ProducerId, TransactionId, map,
 };
 use sabir_protocol_openwire::convert::{BodyPlace, Names, to_message, to_publish};
 use sabir_sdk::protocol::{DeliveryArray, DeliveryRef};
@@ -19,6 +19,8 @@ use std::time::Instant;
 const ROUNDS: usize = 1000;
 /// Short runs, many of them: on a busy machine most are interrupted.
 const REPEATS: usize = 301;
+/// What OpenWire alone understands is written and read too.
+const IN_TRANSACTION: &str = "text of 1 KiB, in a transaction";
 const NOW: Now = Now { monotonic_ms: 1, unix_ms: 1_700_000_000_000 };
 
 fn main() {
@@ -30,8 +32,14 @@ fn main() {
         ("text of 1 KiB with an emoji", MessageKind::Text, format!("{}\u{1f600}", "x".repeat(1020))),
         ("bytes of 1 KiB", MessageKind::Bytes, "x".repeat(1024)),
         ("text of 64 KiB", MessageKind::Text, "x".repeat(65_536)),
+        (IN_TRANSACTION, MessageKind::Text, "x".repeat(1024)),
     ] {
-        let (frame, message) = decoded(kind, &text);
+        let (frame, mut message) = decoded(kind, &text);
+        if name == IN_TRANSACTION {
+            let connection = ConnectionId { value: "ID:host.example-40123-1700000000000-1:1".into() };
+            let id = LocalTransactionId { value: 7, connection_id: Some(Arc::new(connection)) };
+            message.transaction_id = Some(Arc::new(TransactionId::Local(id)));
+        }
         let publish = publish(&frame, &message);
         let mut head = Vec::new();
         let place = to_publish(&message, &frame, NOW, &mut head).expect("it can be published");
@@ -45,7 +53,7 @@ fn main() {
         let array = DeliveryArray::of(&deliveries);
         let delivery = array.lend().get(0).expect("one delivery");
         println!(
-            "{name:<30} to_publish {publish:7.1}  to_message {:7.1}  and its frame {:7.1}",
+            "{name:<32} to_publish {publish:7.1}  to_message {:7.1}  and its frame {:7.1}",
             dispatch(&delivery),
             written(&delivery)
         );

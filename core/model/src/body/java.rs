@@ -28,25 +28,23 @@ mod code {
 
 /// Whether the bytes are the same text in UTF-8 and in modified UTF-8: no NUL, nothing beyond U+FFFF, in either form.
 pub fn is_plain(bytes: &[u8]) -> bool {
-    let at = ascii_prefix(bytes);
-    let rest = bytes.get(at..).unwrap_or_default();
-    rest.is_empty()
-        || (std::str::from_utf8(rest).is_ok() && rest.iter().all(|byte| *byte != 0 && *byte < 0xf0))
+    // Nearly all text is ASCII: one comparison for each byte, without an early end within a chunk, so that vector
+    // instructions do it.
+    const CHUNK: usize = 64;
+    let up_to =
+        |bytes: &[u8], last: u8| bytes.iter().fold(true, |all, byte| all & (byte.wrapping_sub(1) < last));
+    let (chunks, end) = bytes.as_chunks::<CHUNK>();
+    let ascii = match chunks.iter().position(|chunk| !up_to(chunk, 0x7f)) {
+        Some(chunks) => chunks * CHUNK,
+        None if up_to(end, 0x7f) => return true,
+        None => bytes.len() - end.len(),
+    };
+    let rest = bytes.get(ascii..).unwrap_or_default();
+    rest.chunks(CHUNK).all(|chunk| up_to(chunk, LAST_OF_THREE)) && std::str::from_utf8(rest).is_ok()
 }
 
-/// How many bytes at the front are 1 to 127, in steps of a chunk: a lower bound.
-fn ascii_prefix(bytes: &[u8]) -> usize {
-    // Without an early end within a chunk, so that vector instructions do it.
-    const CHUNK: usize = 64;
-    let plain = |byte: &u8| byte.wrapping_sub(1) < 0x7f;
-    let (chunks, rest) = bytes.as_chunks::<CHUNK>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        if !chunk.iter().fold(true, |all, byte| all & plain(byte)) {
-            return index * CHUNK;
-        }
-    }
-    if rest.iter().all(plain) { bytes.len() } else { bytes.len() - rest.len() }
-}
+/// The last byte that begins a character of three bytes, in both forms.
+const LAST_OF_THREE: u8 = 0xef;
 
 /// Modified UTF-8 as UTF-8, borrowed where they are the same. A surrogate without its other half, which a Java string
 /// can hold, is read as U+FFFD.
@@ -55,8 +53,8 @@ fn ascii_prefix(bytes: &[u8]) -> usize {
 ///
 /// The bytes are not modified UTF-8.
 pub fn to_utf8(bytes: &[u8]) -> Result<Cow<'_, str>, BodyError> {
-    if let Ok(text) = std::str::from_utf8(bytes)
-        && bytes.iter().all(|byte| *byte < 0xf0)
+    if bytes.iter().fold(true, |within, byte| within & (*byte <= LAST_OF_THREE))
+        && let Ok(text) = std::str::from_utf8(bytes)
     {
         return Ok(Cow::Borrowed(text));
     }
