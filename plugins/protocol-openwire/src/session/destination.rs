@@ -57,6 +57,9 @@ pub fn resolve(
         named = true;
         if used == Use::Receive && kind == WireKind::Topic && advisory::is_advisory(name) {
             found.extend(advisory::sources(name)?);
+        } else if kind == WireKind::Topic && advisory::is_advisory(name) {
+            let text = format!("{name:?} is told of by the broker alone");
+            return Err(Exception::new(class::SECURITY, text).refused());
         } else {
             found.push(plain(kind, name, used)?);
         }
@@ -230,6 +233,8 @@ mod tests {
             (WireKind::Topic, "A.#", Use::Receive),
             (WireKind::Queue, "a,b,c,d,e", Use::Send),
             (WireKind::Queue, "a\nb", Use::Send),
+            (WireKind::Topic, "ActiveMQ.Advisory.TempQueue", Use::Send),
+            (WireKind::Queue, "a,topic://ActiveMQ.Advisory.Connection", Use::Send),
         ] {
             assert!(shown(kind, name, used).is_err(), "{name:?}");
         }
