@@ -298,8 +298,16 @@ impl Core {
         }
     }
 
-    /// A message of a producer with a window was taken.
+    /// A message of a producer with a window was taken. What one call of the broker confirms together, as after a sync,
+    /// becomes one command.
     pub fn acknowledge_window(&mut self, producer: Arc<ProducerId>, size: i32) {
+        if let Some(Command::ProducerAck(last)) = self.output.last_mut()
+            && last.producer_id.as_ref() == Some(&producer)
+            && let Some(sum) = last.size.checked_add(size)
+        {
+            last.size = sum;
+            return;
+        }
         self.output.push(Command::ProducerAck(ProducerAck {
             producer_id: Some(producer),
             size,

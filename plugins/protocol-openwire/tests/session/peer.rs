@@ -166,11 +166,20 @@ impl Peer {
 
     /// The broker answers.
     pub fn reply(&mut self, token: u64, answer: Answer) {
+        self.replies(&[Reply { token, answer }]);
+    }
+
+    /// The broker says of several verbs at once that they are done.
+    pub fn done_together(&mut self, requests: &[Request]) {
+        let done = |request: &Request| Reply { token: request.token, answer: Answer::Done };
+        self.replies(&requests.iter().map(done).collect::<Vec<_>>());
+    }
+
+    fn replies(&mut self, replies: &[Reply]) {
         self.buffers.reset();
-        let replies = [Reply { token, answer }];
-        let array = ReplyArray::of(&replies);
+        let array = ReplyArray::of(replies);
         let taken = self.session.on_replies(self.now, array.lend(), &mut self.buffers.out());
-        assert_eq!(taken, 1);
+        assert_eq!(taken, replies.len());
         if self.collect(&[], &[]) {
             self.send_bytes(&[]);
         }

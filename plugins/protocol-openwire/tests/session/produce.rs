@@ -147,6 +147,28 @@ fn a_producer_with_a_window_hears_of_what_was_taken() {
 }
 
 #[test]
+fn what_is_confirmed_together_makes_room_in_a_window_by_one_command_for_each_producer() {
+    let mut peer = Peer::connected();
+    for producer in [1, 2] {
+        let info = ProducerInfo { window_size: 4096, ..producer_info(producer, Some("Q")) };
+        peer.ask(Command::ProducerInfo(info));
+    }
+    peer.done_all();
+    peer.take_commands();
+    for (producer, sequence) in [(1, 1), (1, 2), (1, 3), (2, 1)] {
+        peer.send(Command::Message(Box::new(text_message(producer, sequence, "Q", "hello"))));
+    }
+    let requests = std::mem::take(&mut peer.requests);
+    assert_eq!(requests.len(), 4);
+    peer.done_together(&requests);
+    let acks = peer.take_commands().into_iter().map(|command| match command {
+        Command::ProducerAck(ack) => (ack.producer_id.map(|id| id.value), ack.size),
+        other => panic!("no ProducerAck but {other:?}"),
+    });
+    assert_eq!(acks.collect::<Vec<_>>(), [(Some(1), 3 * (1024 + 9)), (Some(2), 1024 + 9)]);
+}
+
+#[test]
 fn composites_are_attached_as_several() {
     let mut peer = Peer::connected();
     let composite = Destination::new(DestinationKind::Queue, "A,topic://B");
