@@ -253,7 +253,9 @@ impl Row {
     /// How many senders wait for each confirmation, where the client is the Java one.
     pub fn waiting(&self) -> Option<usize> {
         match self.kind {
-            Kind::Jms(JmsRow { persistent: true, asynchronous: false, per_s: 0, each }) => Some(each),
+            Kind::Jms(JmsRow { persistent: true, asynchronous: false, per_s: 0, producers, .. }) => {
+                Some(producers)
+            }
             _ => None,
         }
     }

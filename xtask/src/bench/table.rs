@@ -213,6 +213,7 @@ impl Samples {
             return alone;
         }
         match promise.metric {
+            Metric::MessagesPerS if self.has_fickle_disk(promise) => Verdict::Unfit,
             Metric::MessagesPerS if self.is_out_of_reach(promise) => Verdict::Bound,
             Metric::CpuUsPerMessage => {
                 let mut rates = promises().filter(|other| {
@@ -225,12 +226,20 @@ impl Samples {
         }
     }
 
+    fn own(&self, row: &str, metric: Metric) -> Option<f64> {
+        Some(median(&mut self.find(row, metric)?.get("sabir")?.clone()))
+    }
+
+    /// Whether more was confirmed than the disk synced before and after.
+    fn has_fickle_disk(&self, promise: &Promise) -> bool {
+        let rate = self.own(promise.row, promise.metric);
+        let allowed = self.own(promise.row, Metric::DiskAllowsPerS);
+        rate.zip(allowed).is_some_and(|(rate, allowed)| rate > MOST_PER_SYNC * allowed)
+    }
+
     /// Whether a rate that is promised in times of the best peer is more than the load would take or the disk would sync.
     fn is_out_of_reach(&self, promise: &Promise) -> bool {
-        let own = |metric| {
-            let brokers = self.find(promise.row, metric)?;
-            Some(median(&mut brokers.get("sabir")?.clone()))
-        };
+        let own = |metric| self.own(promise.row, metric);
         let Some((rate, ratio)) = own(promise.metric).zip(self.kept(promise)) else { return false };
         let wanted = promise.at_least * rate / ratio;
         let load = own(Metric::LoadBusyPercent).map(|busy| rate * 100.0 / busy);
@@ -456,11 +465,12 @@ mod tests {
 
     #[test]
     fn cpu_time_counts_where_the_load_or_the_disk_is_the_bound() {
-        use Verdict::{Bound, Met, Missed, Spared};
+        use Verdict::{Bound, Met, Missed, Spared, Unfit};
         assert_eq!(verdicts([30.0, 10.0], [5.0, 10.0], 50.0, 40.0), [Met, Spared]);
         assert_eq!(verdicts([20.0, 10.0], [1.0, 10.0], 50.0, 40.0), [Missed, Met]);
         assert_eq!(verdicts([20.0, 10.0], [1.0, 10.0], 50.0, 29.0), [Bound, Met]);
         assert_eq!(verdicts([20.0, 10.0], [2.0, 10.0], 70.0, 40.0), [Bound, Missed]);
+        assert_eq!(verdicts([20.0, 10.0], [1.0, 10.0], 50.0, 10.0), [Unfit, Met]);
     }
 
     #[test]
