@@ -180,8 +180,12 @@ struct Core {
     lists: Lists,
     advisories: u64,
     broker_infos: u64,
+    /// Commands that came before the log-in.
+    login_commands: u64,
     /// Bytes wait in the host's buffer for the log-in to be answered.
     waits_for_login: bool,
+    /// They wait for commits that wait for answers.
+    waits_for_commits: bool,
 }
 
 /// Ids and destinations that are remembered per connection.
@@ -237,7 +241,9 @@ impl OpenWireSession {
                 lists: Lists::default(),
                 advisories: 0,
                 broker_infos: 0,
+                login_commands: 0,
                 waits_for_login: false,
+                waits_for_commits: false,
             },
         }
     }
@@ -279,6 +285,11 @@ impl OpenWireSession {
             };
             if held.consumed > self.core.payable() {
                 self.core.waits_for_login = true;
+                self.held = Some(held);
+                return at;
+            }
+            if self.core.must_wait_for_commits(&held.command) {
+                self.core.waits_for_commits = true;
                 self.held = Some(held);
                 return at;
             }
@@ -419,6 +430,10 @@ impl OpenWireSession {
         }
         if core.output.take_wrote() {
             core.timers.has_written();
+        }
+        if core.waits_for_commits && !core.transactions.is_committing() {
+            core.waits_for_commits = false;
+            out.set_full();
         }
         core.output.trim();
         out.set_deadline(self.core.next_deadline_ms(self.is_inside_frame()));

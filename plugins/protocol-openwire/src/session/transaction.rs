@@ -4,7 +4,7 @@
 use super::asked::Asked;
 use super::problem::{Exception, Problem, class};
 use super::{Core, Step};
-use crate::codec::{Command, DataArrayResponse, TransactionId, TransactionInfo};
+use crate::codec::{Command, DataArrayResponse, ObjectId, TransactionId, TransactionInfo};
 use sabir_model::verb::{Outcome, Settle, SettleRange, Transact};
 use sabir_sdk::protocol::{Out, VerbMeta};
 use std::collections::{HashMap, VecDeque};
@@ -79,6 +79,11 @@ impl Transactions {
         if open.waits_for == 0 && open.committing.is_some() {
             self.ready.push(number);
         }
+    }
+
+    /// Whether a commit waits for something.
+    pub fn is_committing(&self) -> bool {
+        self.open.values().any(|open| open.committing.is_some())
     }
 
     /// Whether a commit waits for room alone.
@@ -187,6 +192,16 @@ impl Core {
             }
         }
         Ok(Step::Done)
+    }
+
+    /// Whether a command would end what is being committed.
+    pub fn must_wait_for_commits(&self, command: &Command) -> bool {
+        let ends = match command {
+            Command::ShutdownInfo(_) => true,
+            Command::RemoveInfo(info) => matches!(info.object_id, Some(ObjectId::Connection(_))),
+            _ => false,
+        };
+        ends && self.transactions.is_committing()
     }
 
     /// Commits what waits for nothing any more. `false`: there was no room for all of it.

@@ -211,3 +211,18 @@ fn a_transaction_is_begun_by_its_own_connection_alone() {
         assert!(peer.requests.is_empty() && !peer.closed);
     }
 }
+
+#[test]
+fn a_client_that_leaves_in_the_midst_of_a_commit_does_not_undo_it() {
+    let (mut peer, publish, command) = committing(text_message(1, 1, "Q", "x"));
+    let connection = ObjectId::Connection(Arc::new(ConnectionId { value: CONNECTION.into() }));
+    peer.ask(Command::RemoveInfo(RemoveInfo { object_id: Some(connection), ..RemoveInfo::default() }));
+    assert!(peer.requests.is_empty() && peer.waiting() > 0);
+    peer.done(&publish);
+    let commit = peer.take();
+    assert!(matches!(commit.verb, Verb::Transact(Transact::Commit)));
+    assert!(matches!(peer.requests.last().unwrap().verb, Verb::Disconnect));
+    assert_eq!(peer.waiting(), 0);
+    peer.done(&commit);
+    assert_eq!(peer.take_response(), command);
+}
