@@ -19,6 +19,13 @@ pub static SETTINGS: &[Setting] = &[
     ),
     count("login_frame_bytes", 1024, 65_536, "65536", "longest frame before log-in"),
     count(
+        "max_login_commands",
+        1,
+        1_000_000,
+        "256",
+        "most commands that a client may send before it logs in",
+    ),
+    count(
         "login_pipeline_bytes",
         0,
         1 << 24,
@@ -120,6 +127,7 @@ pub const SCHEMA: &str = include_str!("config.schema.json");
 pub struct Settings {
     pub max_frame_bytes: u64,
     pub login_frame_bytes: usize,
+    pub max_login_commands: u64,
     pub login_pipeline_bytes: usize,
     pub gather_threshold_bytes: usize,
     pub connect_timeout_ms: u64,
@@ -152,6 +160,7 @@ impl Settings {
         Ok(Settings {
             max_frame_bytes: values.count("max_frame_bytes"),
             login_frame_bytes: size("login_frame_bytes"),
+            max_login_commands: values.count("max_login_commands"),
             login_pipeline_bytes: size("login_pipeline_bytes"),
             gather_threshold_bytes: size("gather_threshold_bytes"),
             connect_timeout_ms: values.count("connect_timeout_ms"),

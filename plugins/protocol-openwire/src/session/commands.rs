@@ -18,6 +18,14 @@ impl Core {
         if !self.may_come(command) {
             return Err(self.out_of_turn(command));
         }
+        if self.phase == Phase::Negotiated {
+            self.login_commands += 1;
+            let max = self.shared.settings.max_login_commands;
+            if self.login_commands > max {
+                let text = format!("more commands before log-in than max_login_commands, which is {max}");
+                return Err(Exception::new(class::IO, text).fatal());
+            }
+        }
         match command {
             Command::Message(message) => self.on_message(now, message, frame, out),
             Command::MessageAck(ack) => self.on_message_ack(ack, out),

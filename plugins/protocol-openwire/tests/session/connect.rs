@@ -229,3 +229,15 @@ fn a_long_frame_behind_a_log_in_that_is_refused_is_gathered_no_further() {
     peer.send_bytes(&[28; 1000]);
     assert!(peer.take_exception().2.contains("login_frame_bytes") && peer.closed);
 }
+
+#[test]
+fn a_stranger_has_few_words() {
+    let mut peer = Peer::negotiated(r#"{"max_login_commands": 3}"#, 12, Capacities::default());
+    for _ in 0..3 {
+        peer.ask(Command::KeepAliveInfo(KeepAliveInfo::default()));
+        assert!(matches!(peer.take_command(), Command::KeepAliveInfo(_)));
+    }
+    peer.send(Command::KeepAliveInfo(KeepAliveInfo::default()));
+    assert!(peer.take_exception().2.contains("max_login_commands, which is 3"));
+    assert!(peer.closed);
+}

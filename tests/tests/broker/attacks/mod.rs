@@ -6,12 +6,14 @@
 //!   before_login   one client that has not logged in
 //!   after_login    one client that has
 //!   crowds         many at once, and what they leave behind
+//!   openwire       the same three, and more, for OpenWire
 //!   witness        the client beside them that must not notice
 //! ```
 
 mod after_login;
 mod before_login;
 mod crowds;
+mod openwire;
 mod witness;
 
 use sabir_tests::process::Broker;
