@@ -131,9 +131,8 @@ impl Core {
                 let Some(number) = self.consumers.number_of(id) else {
                     return Ok(self.respond_to(info.command_id, info.response_required));
                 };
-                let token = Asked::token(info.command_id, info.response_required);
-                let meta = VerbMeta { token, confirm: info.response_required, ..VerbMeta::default() };
-                Ok(self.end_consumer(number, Last::of(last, false), meta, out))
+                let respond = info.response_required;
+                Ok(self.end_consumer_for(number, Last::of(last, false), info.command_id, respond, out))
             }
             Some(ObjectId::Producer(id)) => match self.end_producer(id, out) {
                 Step::Done => Ok(self.respond_to(info.command_id, info.response_required)),

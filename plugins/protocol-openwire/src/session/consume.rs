@@ -29,6 +29,8 @@ pub struct Consumer {
     pub source: Option<Arc<Destination>>,
     /// Whether it may be told of events.
     pub tells_events: bool,
+    /// The broker knows nothing of it: it listens to what is never told.
+    pub is_silent: bool,
     /// What it has not settled.
     pub unsettled: Unsettled,
     /// How many it may have that it has not told us of; 0: it asks for each.
@@ -180,7 +182,6 @@ impl Core {
         let subscribe = self.read_consumer(info, destination)?;
         let number = self.consumers.made + 1;
         let respond = info.response_required.then_some(info.command_id);
-        self.consumers.made = number;
         let lists = self.kinds_to_list(&subscribe);
         if subscribe.destinations.is_empty() {
             // Advisories of which this broker has none: there is nothing that it could be told.
@@ -213,6 +214,7 @@ impl Core {
             destination: destination.clone(),
             source: named.then(|| destination.clone()),
             tells_events: subscribe.destinations.iter().any(advisory::is_event),
+            is_silent: subscribe.destinations.is_empty(),
             unsettled: Unsettled::default(),
             prefetch: subscribe.credit,
             owed: 0,
@@ -221,6 +223,7 @@ impl Core {
             pull: None,
             pulls: 0,
         };
+        self.consumers.made = number;
         self.consumers.numbers.insert(id.clone(), number);
         self.consumers.known.insert(number, consumer);
     }
@@ -258,6 +261,25 @@ impl Core {
         })
     }
 
+    /// A consumer ends at the wish of its client, who may want a response.
+    pub fn end_consumer_for(
+        &mut self,
+        number: u64,
+        last: Last,
+        command_id: i32,
+        respond: bool,
+        out: &mut Out<'_>,
+    ) -> Step {
+        let is_silent = self.consumers.known.get(&number).is_some_and(|consumer| consumer.is_silent);
+        let token = Asked::token(command_id, respond);
+        let meta = VerbMeta { token, confirm: respond, ..VerbMeta::default() };
+        let step = self.end_consumer(number, last, meta, out);
+        if is_silent && step == Step::Done {
+            return self.respond_to(command_id, respond);
+        }
+        step
+    }
+
     /// A consumer ends: what reached the application counts as an attempt, the rest was never looked at.
     pub fn end_consumer(&mut self, number: u64, last: Last, meta: VerbMeta, out: &mut Out<'_>) -> Step {
         match self.settle_kept_of(number, out) {
@@ -265,6 +287,10 @@ impl Core {
             other => return other,
         }
         let Some(consumer) = self.consumers.known.get(&number) else { return Step::Done };
+        if consumer.is_silent {
+            self.consumers.remove(number);
+            return Step::Done;
+        }
         let reached = match last {
             Last::None => None,
             Last::Unknown => Some(u64::MAX),
@@ -327,9 +353,8 @@ impl Core {
             control.consumer_id.as_ref().ok_or_else(|| Problem::missing("ConsumerControl", "consumerId"))?;
         let Some(number) = self.consumers.number_of(id) else { return respond(self) };
         if control.close {
-            let token = Asked::token(control.command_id, control.response_required);
-            let meta = VerbMeta { token, confirm: control.response_required, ..VerbMeta::default() };
-            return Ok(self.end_consumer(number, Last::None, meta, out));
+            let respond = control.response_required;
+            return Ok(self.end_consumer_for(number, Last::None, control.command_id, respond, out));
         }
         let max_prefetch = self.shared.settings.max_prefetch;
         let Some(consumer) = self.consumers.known.get_mut(&number) else { return respond(self) };

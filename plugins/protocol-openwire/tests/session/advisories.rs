@@ -10,6 +10,7 @@ use sabir_model::property::Value;
 use sabir_model::verb::{Query, Reason, SettleRange, Verb};
 use sabir_protocol_openwire::codec::{
     Command, ConnectionId, DataStructure, Destination, DestinationInfo, DestinationKind, MessageAck,
+    ObjectId, RemoveInfo,
 };
 use sabir_sdk::protocol::Capacities;
 use std::sync::Arc;
@@ -111,7 +112,11 @@ fn what_was_told_first_can_be_acknowledged_with_what_came_later() {
 fn whoever_listens_to_what_is_never_told_is_left_to_wait() {
     let info = consumer_info(1, DestinationKind::Topic, "ActiveMQ.Advisory.MasterBroker", 10);
     let mut peer = Peer::connected();
+    let consumer = info.consumer_id.clone().unwrap();
     let id = peer.ask(Command::ConsumerInfo(Box::new(info)));
+    assert_eq!(peer.take_response(), id);
+    let remove = RemoveInfo { object_id: Some(ObjectId::Consumer(consumer)), ..RemoveInfo::default() };
+    let id = peer.ask(Command::RemoveInfo(remove));
     assert_eq!(peer.take_response(), id);
     assert!(peer.requests.is_empty());
     let mut quiet = Peer::logged_in(r#"{"advisories": false}"#, 12, Capacities::default());
