@@ -134,7 +134,10 @@ impl Speaker {
             at += count;
         }
         deliveries.drain(..at);
-        self.taken.behind.iter_mut().for_each(|(behind, _)| *behind -= at);
+        if at > 0 {
+            // Answers without deliveries between them come by the thousand: they must not be walked for each of them.
+            self.taken.behind.iter_mut().for_each(|(behind, _)| *behind -= at);
+        }
         self.taken.deliveries = deliveries;
         Ok(())
     }
