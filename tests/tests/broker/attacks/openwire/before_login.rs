@@ -6,7 +6,7 @@ use super::{Attack, End, MIB, check_log, frame, once, witness_beside};
 use crate::data;
 use sabir_protocol_openwire::codec::map::{self, Value};
 use sabir_protocol_openwire::codec::{
-    BrokerInfo, Command, ConnectionControl, ConnectionError, ConsumerInfo, ControlCommand, ExceptionResponse,
+    BrokerInfo, Command, ConnectionControl, ConnectionError, ControlCommand, ExceptionResponse,
     KeepAliveInfo, RemoveInfo, SessionInfo, ShutdownInfo, Throwable, WireFormatInfo,
 };
 use sabir_tests::process::Broker;
@@ -178,7 +178,7 @@ fn before_log_in(broker: &Broker, wire: Wire) -> Vec<Attack> {
             Command::ConnectionError(ConnectionError { exception: thrown(), ..ConnectionError::default() }),
         ),
         ("SessionInfo", Command::SessionInfo(SessionInfo::default())),
-        ("ConsumerInfo", Command::ConsumerInfo(Box::new(ConsumerInfo::default()))),
+        ("ConsumerInfo", Command::ConsumerInfo(Box::default())),
         ("RemoveInfo", Command::RemoveInfo(RemoveInfo::default())),
         (
             "ControlCommand",
