@@ -96,6 +96,10 @@ fn deny() -> Result<()> {
 fn rust(environment: &Environment, filter: Option<&str>) -> Result<()> {
     let mut command = cargo();
     command.args(["test", "--locked", "--workspace", "--no-fail-fast"]).args(filter);
+    if environment.full {
+        // What is ignored otherwise runs as long as told.
+        command.args(["--tests", "--", "--include-ignored"]);
+    }
     environment.hand_to(&mut command);
     succeed(&mut command)
 }
