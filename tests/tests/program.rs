@@ -36,7 +36,8 @@ impl Running {
         let first = lines.next().expect("a line for the listener").expect("text");
         assert_eq!(lines.next().expect("a second line").expect("text"), "ready");
         let words: Vec<&str> = first.split(' ').collect();
-        let ["listening", "tcp", address, "stomp"] = words[..] else { panic!("{first}") };
+        let ["listening", "tcp", address, protocols] = words[..] else { panic!("{first}") };
+        assert!(protocols.split(',').any(|protocol| protocol == "stomp"), "{first}");
         let address = address.parse().expect("an address");
         let log = BufReader::new(child.stderr.take().expect("piped"));
         Running { child, address, log, seen: String::new() }

@@ -22,6 +22,11 @@ fn bytes_that_no_client_sends_before_its_login_are_refused() {
     }
 }
 
+/// What begins like none of the protocols that are spoken here, or does not begin: it is owed no answer in any of them.
+fn unrecognised(what: &'static str, bytes: &[u8]) -> Attack {
+    Attack { told: false, ..once(what, bytes, "") }
+}
+
 fn attacks() -> Vec<Attack> {
     let mut many_headers = b"CONNECT\naccept-version:1.2\nhost:x\n".to_vec();
     (0..100).for_each(|number| many_headers.extend_from_slice(format!("h{number}:x\n").as_bytes()));
@@ -33,7 +38,7 @@ fn attacks() -> Vec<Attack> {
         endless("a command without end", b"", b"CONNECT", 16 * MIB, ""),
         endless("line ends without end", b"", b"\n", 512 * MIB, ""),
         endless("NUL without end", b"", b"\0", 64 * MIB, ""),
-        once("NUL", b"\0\0\0\0", ""),
+        unrecognised("NUL", b"\0\0\0\0"),
         once("a negative content-length", b"CONNECT\ncontent-length:-1\n\n\0", "content-length"),
         once(
             "a huge content-length",
@@ -58,12 +63,12 @@ fn attacks() -> Vec<Attack> {
         once("half a heart-beat", heart_beat("1000"), "two numbers of milliseconds"),
         once("a huge heart-beat", heart_beat("99999999999,0"), "heartbeat_max_ms"),
         once("a heart-beat beyond counting", heart_beat("0,99999999999999999999999"), "two numbers"),
-        once("no STOMP at all", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", ""),
+        unrecognised("no STOMP at all", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
         once("invalid UTF-8", b"CONNECT\naccept-version:1.2\nhost:\xC0\x80\xFF\xFE\n\n\0", "not UTF-8"),
         once("a header without colon", b"CONNECT\nnocolon\n\n\0", "no colon"),
         once("half a frame and then silence", b"CONNECT\naccept-ver", "timeout_ms"),
-        once("a letter and then silence", b"C", ""),
-        once("silence", b"", ""),
+        unrecognised("a letter and then silence", b"C"),
+        unrecognised("silence", b""),
     ]
 }
 
