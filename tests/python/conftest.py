@@ -23,7 +23,10 @@ class Broker:
         self.address = None
 
     def start(self):
-        command = [os.environ["SABIR_BIN"], "run", "--data", str(self.data), "--listen", "tcp://127.0.0.1:0"]
+        # A port of STOMP alone: where several protocols are spoken, what begins like none is owed no ERROR.
+        config = self.data.with_name(f"{self.data.name}.toml")
+        config.write_text('[[listeners]]\nuri = "tcp://127.0.0.1:0"\nprotocols = ["stomp"]\n')
+        command = [os.environ["SABIR_BIN"], "run", "--data", str(self.data), "--config", str(config)]
         environment = dict(os.environ)
         if "SABIR_PLUGINS" in os.environ:
             command += ["--plugins", os.environ["SABIR_PLUGINS"]]
