@@ -48,6 +48,13 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Emptied files that are kept to be used again.
     pub spare_files: usize,
+    /// A file of which less than so many percent live can be emptied by moving its entries; 0: entries are not moved.
+    pub move_below_percent: u64,
+    /// So many bytes per second are moved at the most, unless room is short.
+    pub move_bytes_per_second: u64,
+    /// Whether entries are moved although there is no need: only for tests.
+    #[serde(skip)]
+    pub move_always: bool,
     /// Whether a thread of its own prepares files and makes checkpoints. Without, `sync` does it: only for tests
     /// that need every operation in its place.
     #[serde(skip)]
@@ -68,6 +75,9 @@ impl Default for Options {
             checkpoint_interval_ms: 60_000,
             reserve_bytes: 1 << 20,
             spare_files: 2,
+            move_below_percent: 60,
+            move_bytes_per_second: 64 << 20,
+            move_always: false,
             background: true,
         }
     }
@@ -90,7 +100,7 @@ impl Options {
         Ok(options)
     }
 
-    fn bounds(&self) -> [Bound; 9] {
+    fn bounds(&self) -> [Bound; 11] {
         const GIB: u64 = 1 << 30;
         [
             ("sync_interval_ms", self.sync_interval_ms, 1, 3_600_000),
@@ -102,6 +112,8 @@ impl Options {
             ("checkpoint_interval_ms", self.checkpoint_interval_ms, 10, 86_400_000),
             ("reserve_bytes", self.reserve_bytes, 4 << 10, GIB),
             ("spare_files", self.spare_files as u64, 0, 1000),
+            ("move_below_percent", self.move_below_percent, 0, 90),
+            ("move_bytes_per_second", self.move_bytes_per_second, 64 << 10, 1 << 40),
         ]
     }
 

@@ -24,6 +24,12 @@ pub struct DataFile {
     pub size_bytes: u64,
     /// Whether it holds temporary logs, and so grows, and is never synced.
     pub temporary: bool,
+    /// Whether it holds entries that were moved there: it grows, and its batches are none of the log's.
+    pub moved: bool,
+    /// Of a file that grows: bytes so far.
+    pub grown: AtomicU64,
+    /// Of a file with moved entries: what lived in it when it was written, as the choice of files counts it; 0: unknown.
+    pub filled: AtomicU64,
     /// Its name.
     pub name: String,
     /// The file itself.
@@ -31,6 +37,36 @@ pub struct DataFile {
 }
 
 impl DataFile {
+    /// A file of a fixed length that holds a part of the log.
+    pub fn of_log(
+        Identity { store, epoch, .. }: &Identity,
+        number: u32,
+        size_bytes: u64,
+        name: String,
+        handle: Arc<dyn DiskFile>,
+    ) -> Self {
+        let (grown, filled) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (store, epoch, temporary, moved) = (*store, *epoch, false, false);
+        DataFile { number, epoch, store, size_bytes, temporary, moved, grown, filled, name, handle }
+    }
+
+    /// A file that grows.
+    pub fn growing(
+        identity: &Identity,
+        number: u32,
+        [temporary, moved]: [bool; 2],
+        name: String,
+        handle: Arc<dyn DiskFile>,
+    ) -> Self {
+        let file = Self::of_log(identity, number, ENDLESS, name, handle);
+        DataFile { temporary, moved, grown: AtomicU64::new(HEADER_LEN), ..file }
+    }
+
+    /// Bytes that it takes on the medium.
+    pub fn disk_bytes(&self) -> u64 {
+        if self.temporary || self.moved { self.grown.load(Relaxed) } else { self.size_bytes }
+    }
+
     /// The place of a batch in this file.
     pub fn place(&self, offset: u64) -> Place {
         Place { store: self.store, epoch: self.epoch, file: self.number, offset }
@@ -62,6 +98,9 @@ pub fn is_full(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|number| NO_DESCRIPTORS.contains(&number))
 }
 
+/// Where files that grow end at the latest.
+pub const ENDLESS: u64 = 1 << 50;
+
 // Data files are whole pages.
 const PAGE: u64 = 4096;
 
@@ -86,6 +125,8 @@ pub struct Supply {
     smallest: u64,
     largest: u64,
     spare_files: usize,
+    // What must stay free beside a new file, so that entries can be moved when the disk is full.
+    headroom: u64,
     ready: Mutex<VecDeque<Arc<DataFile>>>,
     making: Mutex<Making>,
     // Length of the shortest file of the reserve; 0 while it is not whole.
@@ -100,11 +141,12 @@ impl Supply {
         next_number: u32,
         [smallest, largest]: [u64; 2],
         spare_files: usize,
+        headroom: u64,
     ) -> Self {
         let making = Making { next_number, next_size: smallest, spares: Vec::new(), reserve: Vec::new() };
         let ready = Mutex::new(VecDeque::new());
         let (making, reserved) = (Mutex::new(making), AtomicU64::new(0));
-        Supply { disk, identity, smallest, largest, spare_files, ready, making, reserved }
+        Supply { disk, identity, smallest, largest, spare_files, headroom, ready, making, reserved }
     }
 
     /// A number for a file that is none of the log's.
@@ -114,10 +156,18 @@ impl Supply {
         making.next_number - 1
     }
 
-    /// Makes a file ready, unless one is.
-    pub fn provide(&self) -> io::Result<()> {
+    /// The size of the next file, and whether one waits already.
+    pub fn next_file(&self) -> (u64, bool) {
+        let making = locked(&self.making);
+        let waits = making.spares.iter().any(|spare| spare.size_bytes >= making.next_size);
+        (making.next_size, waits || !locked(&self.ready).is_empty())
+    }
+
+    /// Makes a file ready, unless one is: of one that was used before, or, if that is allowed, another one.
+    pub fn provide(&self, may_grow: bool) -> io::Result<()> {
         let mut making = locked(&self.making);
-        if locked(&self.ready).is_empty() {
+        let spare = making.spares.iter().any(|spare| spare.size_bytes >= making.next_size);
+        if locked(&self.ready).is_empty() && (spare || may_grow) {
             let file = self.make(&mut making, 0)?;
             locked(&self.ready).push_back(file);
         }
@@ -143,8 +193,8 @@ impl Supply {
     }
 
     fn make_reserve(&self, making: &mut Making, size: u64) -> io::Result<Arc<DataFile>> {
-        let (number, epoch, store) = (making.next_number, self.identity.epoch, self.identity.store);
-        let name = file::name("spare", epoch, number);
+        let number = making.next_number;
+        let name = file::name("spare", self.identity.epoch, number);
         if self.disk.free_bytes()? < size {
             // What is kept for speed alone makes room.
             making.spares.drain(..).try_for_each(|spare| self.disk.remove(&spare.name))?;
@@ -154,7 +204,7 @@ impl Supply {
         }
         let handle = self.pre_write(&name, size)?;
         making.next_number += 1;
-        Ok(Arc::new(DataFile { number, epoch, store, size_bytes: size, temporary: false, name, handle }))
+        Ok(Arc::new(DataFile::of_log(&self.identity, number, size, name, handle)))
     }
 
     /// Takes the next file with at least `room` bytes for batches, making it if there is none; from the reserve if
@@ -230,18 +280,56 @@ impl Supply {
         let Identity { store, epoch, .. } = self.identity;
         let (number, seals) = (making.next_number, self.identity.seals.clone());
         let name = file::data_name(epoch, number);
-        let header = FileHeader { store, epoch, file: number, size_bytes, seals };
+        let header = FileHeader { store, epoch, file: number, flags: 0, size_bytes, seals };
         handle.write_at(&[IoSlice::new(&header.encode())], 0)?;
         handle.sync_data()?;
         self.disk.rename(from, &name)?;
         self.disk.sync_dir()?;
         making.next_number += 1;
-        Ok(Arc::new(DataFile { number, epoch, store, size_bytes, temporary: false, name, handle }))
+        Ok(Arc::new(DataFile::of_log(&self.identity, number, size_bytes, name, handle)))
+    }
+
+    /// Makes a file for entries that are moved, lasting or temporary ones.
+    pub fn make_for_moved(&self, temporary: bool) -> io::Result<Arc<DataFile>> {
+        let number = self.take_number();
+        let Identity { store, epoch, ref seals } = self.identity;
+        let role = if temporary { "temp" } else { "making" };
+        let from = file::name(role, epoch, number);
+        let handle = self.disk.create(&from)?;
+        let header = FileHeader {
+            store,
+            epoch,
+            file: number,
+            flags: file::FLAG_MOVED,
+            size_bytes: ENDLESS,
+            seals: seals.clone(),
+        };
+        if temporary {
+            return Ok(Arc::new(DataFile::growing(&self.identity, number, [true, true], from, handle)));
+        }
+        let name = file::data_name(epoch, number);
+        let made = (|| {
+            handle.write_at(&[IoSlice::new(&header.encode())], 0)?;
+            handle.sync_data()?;
+            self.disk.rename(&from, &name)?;
+            self.disk.sync_dir()
+        })();
+        if let Err(error) = made {
+            // A name that stays is removed by the next start.
+            let _ = self.disk.remove(&from);
+            return Err(error);
+        }
+        Ok(Arc::new(DataFile::growing(&self.identity, number, [false, true], name, handle)))
+    }
+
+    /// Removes what waits for speed's sake alone.
+    pub fn shed(&self) -> io::Result<()> {
+        locked(&self.making).spares.drain(..).try_for_each(|spare| self.disk.remove(&spare.name))
     }
 
     // The size wanted, or a smaller one where there is no room for it.
     fn affordable(&self, wanted: u64, least: u64) -> io::Result<u64> {
-        let free = self.disk.free_bytes()?;
+        let free = self.disk.free_bytes()?.saturating_sub(self.headroom);
         let mut size = wanted.max(least).next_multiple_of(PAGE);
         while size > free {
             if size / 4 < least.max(self.smallest) {
@@ -282,22 +370,23 @@ impl Supply {
     }
 
     /// Takes back a data file in which nothing lives and which no reader has open: keeps it, or removes it. `reserve`
-    /// is how long a file of the reserve must be.
-    pub fn give_back(&self, file: &DataFile, reserve: u64) -> io::Result<()> {
+    /// is how long a file of the reserve must be; `may_keep` whether there may be a spare more.
+    pub fn give_back(&self, file: &DataFile, reserve: u64, may_keep: bool) -> io::Result<()> {
         let mut making = locked(&self.making);
-        let mine = file.epoch == self.identity.epoch && file.size_bytes <= self.largest;
+        let mine = file.epoch == self.identity.epoch && file.size_bytes <= self.largest && !file.moved;
         // A large file in the reserve would be a waste, a spare smaller than what is made now of no use.
         let fits_reserve = (reserve + HEADER_LEN..=4 * reserve + HEADER_LEN).contains(&file.size_bytes);
         let to_reserve = mine && fits_reserve && making.reserve.len() < RESERVE_FILES;
-        let to_spares = mine && file.size_bytes >= making.next_size && making.spares.len() < self.spare_files;
+        let long_enough = file.size_bytes >= making.next_size;
+        let to_spares = mine && may_keep && long_enough && making.spares.len() < self.spare_files;
         if !to_reserve && !to_spares {
             return self.disk.remove(&file.name);
         }
         let name = file::name("spare", file.epoch, file.number);
         self.disk.rename(&file.name, &name)?;
-        let DataFile { number, epoch, store, size_bytes, temporary, .. } = *file;
         let handle = file.handle.clone();
-        let spare = Arc::new(DataFile { number, epoch, store, size_bytes, temporary, name, handle });
+        let spare = DataFile::of_log(&self.identity, file.number, file.size_bytes, name, handle);
+        let spare = Arc::new(spare);
         if to_reserve {
             making.reserve.push(spare)
         } else {

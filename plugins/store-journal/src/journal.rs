@@ -44,8 +44,14 @@ impl Journal {
         let recovered = recovery::recover(&*disk, &host)?;
         let sizes = [options.first_file_bytes, options.file_bytes];
         let identity = recovered.identity;
-        let supply =
-            Supply::new(disk.clone(), identity.clone(), recovered.next_number, sizes, options.spare_files);
+        let supply = Supply::new(
+            disk.clone(),
+            identity.clone(),
+            recovered.next_number,
+            sizes,
+            options.spare_files,
+            options.file_bytes * options.move_below_percent / 100,
+        );
         let mut writer = Writer::after(recovered.last_batch);
         writer.since_checkpoint = recovered.report.replayed_bytes;
         let state_bytes = recovered.index.state_bytes();
@@ -93,6 +99,10 @@ impl Journal {
         self.shared.checkpoint(&mut locked(&self.shared.keeping), false)
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The summary of every log that survives.
     pub fn summaries(&self) -> Vec<LogSummary> {
         self.shared.state().index.summaries().collect()
@@ -100,7 +110,7 @@ impl Journal {
 
     // Without a keeper's thread what is due is done here.
     fn keep_inline(&self) -> Result<()> {
-        if self.shared.options.background { Ok(()) } else { self.shared.keep() }
+        if self.shared.options.background { Ok(()) } else { self.shared.keep().map(drop) }
     }
 
     fn stop_keeper(&mut self) {
@@ -211,16 +221,16 @@ impl Store for Journal {
 
     fn stats(&self) -> Stats {
         let shared = &self.shared;
-        let (index, files, temporary) = {
+        let (index, files) = {
             let state = shared.state();
-            let files: u64 =
-                state.files.values().filter(|file| !file.temporary).map(|file| file.size_bytes).sum();
-            (state.index.stats(), files, state.tails[Class::Temporary as usize].end())
+            let files: u64 = state.files.values().map(|file| file.disk_bytes()).sum();
+            // What of the newest file of temporary logs is there is known to its tail alone.
+            (state.index.stats(), files + state.tails[Class::Temporary as usize].end())
         };
         Stats {
             live_records: index.live_records,
             live_bytes: index.live_bytes,
-            used_bytes: files + temporary + shared.supply.waiting_bytes(),
+            used_bytes: files + shared.supply.waiting_bytes(),
             free_bytes: shared.disk.free_bytes().unwrap_or(u64::MAX),
             syncs: shared.counters.syncs.load(Relaxed),
             written_bytes: shared.counters.written_bytes.load(Relaxed),

@@ -11,10 +11,12 @@ use crate::format::op::{Op, op_bound, put_op};
 use crate::format::pointer::Pointer;
 use crate::index::extent::Region;
 use crate::index::state::Progress;
+use crate::mover::{Kept, Moving};
 use crate::say;
 use crate::shared::{Class, Shared};
 use crate::writer::Written;
 use sabir_sdk::{ErrorCode, Result};
+use std::collections::HashSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -41,23 +43,40 @@ pub struct Keeping {
     pub checkpoint_bytes: u64,
     /// When the lock was last looked at.
     pub lock_at: Instant,
+    /// The files that moved entries go to, by class.
+    pub kept: [Option<Kept>; 2],
+    /// The files that are being emptied.
+    pub moving: Option<Moving>,
+    /// Files of which something cannot be read: they stay as they are.
+    pub stuck: HashSet<u32>,
+    /// When there was no room to move entries to.
+    pub full_at: Option<Instant>,
 }
 
 impl Keeping {
     /// Nothing was done before `now`.
     pub fn since(now: Instant) -> Self {
-        Keeping { checkpoint_at: now, checkpoint_bytes: 0, lock_at: now }
+        Keeping {
+            checkpoint_at: now,
+            checkpoint_bytes: 0,
+            lock_at: now,
+            kept: [None, None],
+            moving: None,
+            stuck: HashSet::new(),
+            full_at: None,
+        }
     }
 }
 
 impl Shared {
     /// Runs until told to end.
     pub fn run_keeper(&self) {
+        let mut pause = LOOK_EVERY;
         loop {
             {
                 let mut orders = locked(&self.orders);
-                if !orders.stop && !orders.look {
-                    let wait = self.wake.wait_timeout(orders, LOOK_EVERY);
+                if !orders.stop && !orders.look && !pause.is_zero() {
+                    let wait = self.wake.wait_timeout(orders, pause);
                     orders = wait.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 if orders.stop {
@@ -65,14 +84,16 @@ impl Shared {
                 }
                 orders.look = false;
             }
-            if self.keep().is_err() && self.failed.get().is_some() {
-                return;
+            match self.keep() {
+                Ok(next) => pause = next.unwrap_or(LOOK_EVERY).min(LOOK_EVERY),
+                Err(_) if self.failed.get().is_some() => return,
+                Err(_) => pause = LOOK_EVERY,
             }
         }
     }
 
-    /// Does what is due.
-    pub fn keep(&self) -> Result<()> {
+    /// Does what is due. Answers how long to wait before going on, if it has begun something that is not done.
+    pub fn keep(&self) -> Result<Option<Duration>> {
         self.check()?;
         let mut keeping = locked(&self.keeping);
         if keeping.lock_at.elapsed() >= LOCK_EVERY {
@@ -82,13 +103,22 @@ impl Shared {
         self.sync_when_due()?;
         self.make_ahead()?;
         if self.checkpoint_is_due(&keeping) {
-            match self.checkpoint(&mut keeping, false) {
-                Err(error) if error.code == ErrorCode::Full => say::warn(&self.host, &error.message),
-                other => other?,
-            }
+            self.checkpoint_if_room(&mut keeping)?;
         }
+        let pause = self.move_when_due(&mut keeping)?;
         self.sweep_temporary();
-        Ok(())
+        Ok(pause)
+    }
+
+    /// Writes a checkpoint, unless there is no room for it: then it says so.
+    pub fn checkpoint_if_room(&self, keeping: &mut Keeping) -> Result<()> {
+        match self.checkpoint(keeping, false) {
+            Err(error) if error.code == ErrorCode::Full => {
+                say::warn(&self.host, &error.message);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Writes a checkpoint because room is short.
@@ -101,7 +131,7 @@ impl Shared {
 
     fn make_ahead(&self) -> Result<()> {
         let provided = self.supply.provide_reserve(self.reserve_bytes());
-        match provided.and_then(|()| self.supply.provide()) {
+        match provided.and_then(|()| self.supply.provide(self.may_make_ahead())) {
             Ok(()) => Ok(()),
             Err(error) if is_full(&error) => {
                 self.short.store(true, Relaxed);
@@ -124,23 +154,27 @@ impl Shared {
         Ok(())
     }
 
-    fn checkpoint_is_due(&self, keeping: &Keeping) -> bool {
+    /// Whether it is time for a checkpoint.
+    pub fn checkpoint_is_due(&self, keeping: &Keeping) -> bool {
         let since = locked(&self.writer).since_checkpoint;
         // What the last checkpoint itself took is no reason for another.
         if since <= keeping.checkpoint_bytes {
             return false;
         }
         let interval = Duration::from_millis(self.options.checkpoint_interval_ms);
-        let short = self.short.load(Relaxed) && self.has_dead_files();
+        let dead = self.dead_bytes();
+        let short = self.short.load(Relaxed) && dead > 0;
+        // Room that was promised is worth as much writing as it gives back.
+        let pressed = dead > keeping.checkpoint_bytes && self.space(0).is_pressed(false);
         let enough = since >= self.options.checkpoint_bytes.max(WORTH * keeping.checkpoint_bytes);
-        enough || short || keeping.checkpoint_at.elapsed() >= interval
+        enough || short || pressed || keeping.checkpoint_at.elapsed() >= interval
     }
 
-    fn has_dead_files(&self) -> bool {
+    /// Bytes of the files that the next checkpoint gives back.
+    pub fn dead_bytes(&self) -> u64 {
         let state = self.state();
-        let current = state.tails[Class::Lasting as usize].file.as_ref().map_or(0, |file| file.number);
-        let mut files = state.files.values().filter(|file| !file.temporary && file.number < current);
-        files.any(|file| state.index.is_free(file.number))
+        let files = state.dead_files(u32::MAX);
+        files.filter_map(|number| state.files.get(&number)).map(|file| file.disk_bytes()).sum()
     }
 
     /// Writes the index into the log, notes where, and gives back the files that this makes needless.
@@ -148,7 +182,7 @@ impl Shared {
         let mut progress = Progress::START;
         let mut begin: Option<Written> = None;
         let mut ops = Vec::new();
-        let (begin, durable, dead, bytes) = loop {
+        let (begin, durable, dead, bytes): (_, _, Vec<u32>, _) = loop {
             let mut writer = locked(&self.writer);
             self.check()?;
             ops.clear();
@@ -159,7 +193,7 @@ impl Shared {
             progress = self.state().index.put_state(progress, PIECE_BYTES, &mut ops);
             let done = progress == Progress::Done;
             let bound = ops.len() as u64 + op_bound(0);
-            let written = self.put_own(&mut writer, bound, |number, region, out| {
+            let written = self.put_own(&mut writer, bound, false, |number, region, out| {
                 out.extend_from_slice(&ops);
                 let first = begin.map_or((number, region), |begin| (begin.number, begin.region));
                 if done {
@@ -175,7 +209,7 @@ impl Shared {
                 break (
                     first,
                     writer.durable_batch,
-                    self.dead_files(first.region.file),
+                    self.state().dead_files(first.region.file).collect(),
                     writer.since_checkpoint,
                 );
             }
@@ -199,12 +233,6 @@ impl Shared {
             begin_file: region.file,
             begin_offset: region.offset,
         }
-    }
-
-    fn dead_files(&self, before: u32) -> Vec<u32> {
-        let state = self.state();
-        let older = state.files.range(..before).filter(|(_, file)| !file.temporary);
-        older.map(|(number, _)| *number).filter(|number| state.index.is_free(*number)).collect()
     }
 
     fn write_pointer(&self, begin: Written, durable: u64, closed: bool) -> Result<()> {
@@ -251,9 +279,9 @@ impl Shared {
                     file => file,
                 }
             };
-            if let Some(file) = file
-                && let Err(error) = self.supply.give_back(&file, self.reserve_bytes())
-            {
+            let Some(file) = file else { continue };
+            let may_keep = !self.space(file.disk_bytes()).is_pressed(false);
+            if let Err(error) = self.supply.give_back(&file, self.reserve_bytes(), may_keep) {
                 say::warn(
                     &self.host,
                     &format!("{} cannot be given back: {error}; the next start removes it", file.name),

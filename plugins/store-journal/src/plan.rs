@@ -54,15 +54,17 @@ pub struct Encoded {
     pub ops: Vec<u8>,
     /// Bytes of the records, tables included.
     pub records_len: u64,
-    /// Whether the operations are the store's own.
+    /// Whether the operations are the store's own and change nothing.
     pub state: bool,
-    tables: Vec<u8>,
+    /// The tables of long records.
+    pub tables: Vec<u8>,
 }
 
 impl Encoded {
     /// Forgets the operations, and keeps the memory.
     pub fn clear(&mut self) {
         self.ops.clear();
+        self.state = false;
         self.tables.clear();
         self.records_len = 0;
     }

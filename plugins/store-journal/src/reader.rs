@@ -88,7 +88,18 @@ struct Wanted {
     last: bool,
 }
 
+/// How giving entries ended.
+enum Given {
+    /// All were.
+    All,
+    /// The visitor has had enough.
+    Stopped,
+    /// From this one on they were moved while they were being read: they are looked for anew.
+    Moved(u64),
+}
+
 /// What is left of a read's bounds.
+#[derive(Clone, Copy)]
 struct Budget {
     records: u64,
     bytes: u64,
@@ -165,12 +176,22 @@ impl Shared {
         let mut budget = Budget::of(what);
         let mut from = what.from;
         loop {
+            let before = budget;
             let Some(wanted) = self.want(what, from, &mut budget)? else {
                 return Ok(());
             };
             let (chunk, found) = self.find_all(what.log, &wanted)?;
-            if !self.give(what, &chunk, &found, visit)? {
-                return Ok(());
+            match self.give(what, wanted.region, &chunk, &found, visit)? {
+                Given::All => {}
+                Given::Stopped => return Ok(()),
+                Given::Moved(seq) => {
+                    budget = before;
+                    for entry in found.iter().take_while(|entry| entry.seq < seq) {
+                        budget.take(given_bytes(what, entry.len));
+                    }
+                    from = seq;
+                    continue;
+                }
             }
             // What is missing was not where the index says: the batch is damaged.
             if let Some(seq) = wanted.seqs.get(found.len()) {
@@ -196,11 +217,7 @@ impl Shared {
         let mut place = seq - first;
         while let Some(at) = extent.next(place) {
             let size = u64::from(extent.sizes.get(at as usize));
-            let given = match what.want {
-                Want::Head { len } => size.min(len),
-                _ => size,
-            };
-            if first + at > what.last || !budget.take(given) {
+            if first + at > what.last || !budget.take(given_bytes(what, size)) {
                 last = true;
                 break;
             }
@@ -278,14 +295,15 @@ impl Shared {
         Ok((chunk, slots.found()))
     }
 
-    // Shows entries; answers whether to go on.
+    // Shows entries of a region.
     fn give(
         &self,
         what: &Read,
+        region: Region,
         chunk: &Chunk,
         found: &[Found],
         visit: &mut dyn FnMut(Record) -> bool,
-    ) -> Result<bool> {
+    ) -> Result<Given> {
         let wanted: u64 = found.iter().map(|entry| entry.len).sum();
         // What is given pins what was fetched: where that is mostly something else, a copy is cheaper.
         let copy = wanted < chunk.bytes.len() as u64 / 2;
@@ -295,15 +313,62 @@ impl Shared {
             let data = match self.data_of(what, entry, rest, chunk, &mut run, &mut file) {
                 Ok(data) if copy => Bytes::copy_from_slice(&data),
                 Ok(data) => data,
-                // Removed since the index was asked, and its file given back: then it need not be shown.
-                Err(_) if self.state().index.find(what.log, entry.seq).is_none() => continue,
-                Err(error) => return Err(error),
+                Err(error) => match self.is_at(what.log, entry.seq, region) {
+                    Some(true) => return Err(error),
+                    Some(false) => return Ok(Given::Moved(entry.seq)),
+                    // Removed since the index was asked, and its file given back: then it need not be shown.
+                    None => continue,
+                },
             };
             if !visit(record(entry, data)) {
-                return Ok(false);
+                return Ok(Given::Stopped);
             }
         }
-        Ok(true)
+        Ok(Given::All)
+    }
+
+    // Whether an entry lies in a region; `None`: it does not exist.
+    fn is_at(&self, log: u64, seq: u64, region: Region) -> Option<bool> {
+        let state = self.state();
+        let (_, extent) = state.index.find(log, seq)?;
+        Some((extent.region.file, extent.region.offset) == (region.file, region.offset))
+    }
+
+    /// Shows entries of a log that lie in a region of a file, in order, or what is wrong with each; `whole` says of
+    /// which the record is wanted.
+    pub fn each_in(
+        &self,
+        log: u64,
+        (file, region): (&Arc<DataFile>, Region),
+        mut seqs: &[u64],
+        whole: impl Fn(&Found) -> bool,
+        visit: &mut dyn FnMut(u64, Result<(Found, Bytes)>) -> bool,
+    ) -> Result<()> {
+        let what = Read { log, from: 0, last: u64::MAX, max_records: 0, max_bytes: 0, want: Want::All };
+        while let Some(first) = seqs.first() {
+            let wanted = Wanted { file: file.clone(), region, seqs: seqs.to_vec(), last: true };
+            let (chunk, found) = self.find_all(log, &wanted)?;
+            let (mut run, mut last) = (None, None);
+            for (index, entry) in found.iter().enumerate() {
+                let rest = found.get(index..).unwrap_or_default();
+                let data = match whole(entry) {
+                    true => self.data_of(&what, entry, rest, &chunk, &mut run, &mut last),
+                    false => Ok(Bytes::new()),
+                };
+                if !visit(entry.seq, data.map(|data| (entry.clone(), data))) {
+                    return Ok(());
+                }
+            }
+            let missing = seqs.get(found.len()).copied();
+            if let Some(seq) = missing
+                && !visit(seq, Err(damaged(log, seq, file, region.offset)))
+            {
+                return Ok(());
+            }
+            debug_assert!(missing.is_none_or(|seq| seq >= *first));
+            seqs = seqs.get(found.len() + 1..).unwrap_or_default();
+        }
+        Ok(())
     }
 
     // The bytes of an entry that are wanted. `run` is what was fetched last besides the chunk, `file` the last file.
@@ -396,33 +461,44 @@ impl Shared {
         visit: &mut dyn FnMut(Record) -> bool,
     ) -> Result<()> {
         let only_one = Read { max_records: 1, ..*what };
-        let Some(wanted) = self.want(&only_one, what.from, &mut Budget::of(&only_one))? else {
-            return Ok(());
-        };
-        let (chunk, found) = self.find_all(what.log, &wanted)?;
-        let Some(entry) = found.first() else {
-            return Err(damaged(
-                what.log,
-                wanted.seqs.first().copied().unwrap_or(0),
-                &wanted.file,
-                wanted.region.offset,
-            ));
-        };
-        let data = if entry.len > BLOCK {
-            self.read_part(what.log, entry, offset, len)?
-        } else {
-            let stored = match chunk.slice(entry.place.file, entry.start(), entry.end()) {
-                Some(stored) => stored,
-                None => self.fetch_run(std::slice::from_ref(entry))?.bytes,
-            };
-            let record = self.verified(what.log, entry, stored)?;
-            let from = offset.min(entry.len);
-            Bytes::copy_from_slice(
-                &record.slice(from as usize..from.saturating_add(len).min(entry.len) as usize),
-            )
-        };
-        visit(record(entry, data));
+        while let Some(wanted) = self.want(&only_one, what.from, &mut Budget::of(&only_one))? {
+            let seq = wanted.seqs.first().copied().unwrap_or(0);
+            match self.part_of(what.log, seq, &wanted, [offset, len]) {
+                Ok((entry, data)) => {
+                    visit(record(&entry, data));
+                    return Ok(());
+                }
+                Err(error) if self.is_at(what.log, seq, wanted.region) == Some(true) => return Err(error),
+                // It was moved or removed while it was being read.
+                Err(_) => {}
+            }
+        }
         Ok(())
+    }
+
+    fn part_of(
+        &self,
+        log: u64,
+        seq: u64,
+        wanted: &Wanted,
+        [offset, len]: [u64; 2],
+    ) -> Result<(Found, Bytes)> {
+        let (chunk, mut found) = self.find_all(log, wanted)?;
+        let Some(entry) = found.pop() else {
+            return Err(damaged(log, seq, &wanted.file, wanted.region.offset));
+        };
+        if entry.len > BLOCK {
+            let data = self.read_part(log, &entry, offset, len)?;
+            return Ok((entry, data));
+        }
+        let stored = match chunk.slice(entry.place.file, entry.start(), entry.end()) {
+            Some(stored) => stored,
+            None => self.fetch_run(std::slice::from_ref(&entry))?.bytes,
+        };
+        let record = self.verified(log, &entry, stored)?;
+        let (from, to) = (offset.min(entry.len), offset.saturating_add(len).min(entry.len));
+        let data = Bytes::copy_from_slice(&record.slice(from as usize..to as usize));
+        Ok((entry, data))
     }
 
     /// All entries of the extent that has `(log, seq)`; `None`: there is no such entry.
@@ -447,6 +523,14 @@ impl Shared {
     pub fn read_record(&self, log: u64, entry: &Found) -> Result<Bytes> {
         let run = self.fetch_run(std::slice::from_ref(entry))?;
         self.verified(log, entry, run.bytes)
+    }
+}
+
+// How many bytes a read gives of a record of so many.
+fn given_bytes(what: &Read, size: u64) -> u64 {
+    match what.want {
+        Want::Head { len } => size.min(len),
+        _ => size,
     }
 }
 

@@ -91,8 +91,10 @@ pub fn recover(disk: &dyn Disk, host: &Host) -> Result<Recovered> {
     let Replay { index, expected, used, .. } = replay;
     survey.check_pins(&index)?;
     let begin = start.map_or(0, |start| start.file);
-    let needed =
-        |number: u32| !index.is_free(number) || (number >= begin && used.is_some_and(|last| number <= last));
+    let needed = |file: &DataFile| {
+        let replayed = file.number >= begin && used.is_some_and(|last| file.number <= last);
+        !index.is_free(file.number) || (replayed && !file.moved)
+    };
     let files = survey.keep(disk, needed, &mut report.notes)?;
     for line in report.notes.iter().chain(&report.damaged).chain(&report.cut) {
         say::warn(host, line);
@@ -311,6 +313,21 @@ impl Replay<'_> {
         Ok(vouched)
     }
 
+    // Which files are the reason.
+    fn hint(&self) -> String {
+        let mut why: Vec<String> =
+            self.survey.bad_names().into_iter().map(|bad| format!("unreadable: {bad}")).collect();
+        if let Some(pointer) =
+            self.survey.pointer.filter(|pointer| self.survey.good(pointer.begin_file).is_none())
+        {
+            let number = pointer.begin_file;
+            why.push(format!(
+                "the last checkpoint was in data file number {number:08x}, which cannot be read"
+            ));
+        }
+        if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) }
+    }
+
     // The log has ended before batch `expected`: rightly, or is something missing?
     fn check_end(&mut self, files: &[Arc<DataFile>], stopped: Option<(Arc<DataFile>, u64)>) -> Result<()> {
         let last = self.expected - 1;
@@ -336,12 +353,7 @@ impl Replay<'_> {
             }
         }
         if vouched > last || !self.complete {
-            let missing = self.survey.bad_names();
-            let hint = if missing.is_empty() {
-                String::new()
-            } else {
-                format!(" (unreadable: {})", missing.join(", "))
-            };
+            let hint = self.hint();
             return corrupt(format!(
                 "the journal in {} is damaged or a file is missing: batch {} is not found after byte {at} of {name}, and batches up to {vouched} are known to have been stored{hint}; put the files back from a copy: nothing was changed",
                 self.disk.describe(),

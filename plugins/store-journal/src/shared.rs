@@ -64,6 +64,20 @@ pub struct State {
     pub tails: [Tail; 2],
 }
 
+impl State {
+    /// The lasting files in which nothing lives, of those that a checkpoint which begins in file `before` makes
+    /// needless.
+    pub fn dead_files(&self, before: u32) -> impl Iterator<Item = u32> + '_ {
+        let current = self.tails[Class::Lasting as usize].file.as_ref().map_or(0, |file| file.number);
+        let log_ends = before.min(current);
+        let mine = self.files.iter().filter(move |(number, file)| {
+            // Files with moved entries are read for what lives in them alone, and the one being written is in use.
+            !file.temporary && if file.moved { Arc::strong_count(file) == 1 } else { **number < log_ends }
+        });
+        mine.map(|(number, _)| *number).filter(|number| self.index.is_free(*number))
+    }
+}
+
 /// Figures that only grow.
 #[derive(Default)]
 pub struct Counters {

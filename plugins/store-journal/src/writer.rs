@@ -28,9 +28,6 @@ const PAGE: u64 = 4096;
 /// Padding comes from here.
 static ZEROS: [u8; 2 * PAGE as usize] = [0; 2 * PAGE as usize];
 
-/// Where temporary files end at the latest: they grow.
-const ENDLESS: u64 = 1 << 50;
-
 /// What only the thread that writes needs.
 pub struct Writer {
     /// The last batch's ticket.
@@ -147,11 +144,13 @@ impl Shared {
         }
     }
 
-    /// Appends a batch of the store's own, which changes nothing in the index. `make` is told where it will lie.
+    /// Appends a batch of the store's own; `applies` says whether it changes the index. `make` is told where it will
+    /// lie.
     pub fn put_own(
         &self,
         writer: &mut Writer,
         bound: u64,
+        applies: bool,
         make: impl FnOnce(u64, Region, &mut Vec<u8>) -> u32,
     ) -> Result<Written> {
         self.make_room(writer, bound, true)?;
@@ -159,6 +158,7 @@ impl Shared {
         let mut encoded = std::mem::take(&mut writer.encoded[Class::Lasting as usize]);
         encoded.clear();
         let flags = make(writer.next_batch, region, &mut encoded.ops);
+        encoded.state = !applies;
         let written = self.put(writer, Class::Lasting, &encoded, &[], flags, false);
         encoded.clear();
         writer.encoded[Class::Lasting as usize] = encoded;
@@ -202,9 +202,9 @@ impl Shared {
             encoded.each_piece(bodies, &mut |piece| pending.extend_from_slice(piece));
             pending.resize(start + region.len as usize, 0);
         }
-        if flags == 0 && !encoded.state {
+        if !encoded.state {
             for op in StoredOps::new(&encoded.ops).map_while(|op| op.ok()) {
-                // Only pieces of a checkpoint can be refused, and there are none.
+                // Only pieces can be refused, and they were made from the index itself.
                 let _ = state.index.apply(&op, region);
             }
         }
@@ -413,11 +413,12 @@ impl Shared {
                 self.fail("making a file", &error)
             }
         })?;
-        let store = self.identity.store;
-        let file =
-            Arc::new(DataFile { number, epoch, store, size_bytes: ENDLESS, temporary: true, name, handle });
+        let file = Arc::new(DataFile::growing(&self.identity, number, [true, false], name, handle));
         let mut state = self.state_mut();
         let tail = &mut state.tails[Class::Temporary as usize];
+        if let Some(last) = &tail.file {
+            last.grown.store(tail.end(), Relaxed);
+        }
         (tail.file, tail.start) = (Some(file.clone()), HEADER_LEN);
         state.files.insert(number, file);
         Ok(())
@@ -429,7 +430,8 @@ impl Shared {
         let state = &mut *state;
         let current = state.tails[Class::Temporary as usize].file.as_ref().map(|file| file.number);
         state.files.retain(|number, file| {
-            let dead = file.temporary && current != Some(*number) && state.index.is_free(*number);
+            let in_use = current == Some(*number) || Arc::strong_count(file) > 1;
+            let dead = file.temporary && !in_use && state.index.is_free(*number);
             // One that cannot be removed now is removed by the next start.
             !(dead && self.disk.remove(&file.name).is_ok())
         });

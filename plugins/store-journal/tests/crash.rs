@@ -4,7 +4,7 @@
 
 mod model;
 
-use model::{Model, Ran, count, open, run, small, submit};
+use model::{Model, Ran, count, eager, open, run, small, submit};
 use sabir_sdk::ErrorCode;
 use sabir_sdk::store::Store;
 use sabir_store_journal::Options;
@@ -83,38 +83,50 @@ fn second_life(disk: &SimDisk, options: &Options, before: &Model, seed: u64) -> 
     }
 }
 
+fn full() -> bool {
+    std::env::var_os("SABIR_FULL").is_some()
+}
+
 #[test]
 fn a_power_cut_at_any_operation_loses_nothing_synced_and_tears_no_batch() {
-    let options = small();
-    let (first, before) = first_life(7, &options);
+    cut_at_every(&small(), if full() { 1 } else { 2 });
+}
+
+#[test]
+fn a_power_cut_at_any_operation_while_everything_is_moved_all_the_time_loses_nothing_either() {
+    cut_at_every(&eager(), if full() { 1 } else { 7 });
+}
+
+fn cut_at_every(options: &Options, step: usize) {
+    let (first, before) = first_life(7, options);
     let disk = first.copy();
-    let ran = second_life(&disk, &options, &before, 11);
+    let ran = second_life(&disk, options, &before, 11);
     assert_eq!(ran.error, None);
     let operations = disk.operations().all;
     assert!(operations > 300, "{operations}");
-    for at in 1..=operations {
+    for at in (1..=operations).step_by(step) {
         let disk = first.copy();
         disk.set_faults(Faults { power_at: Some(at), ..Faults::default() });
-        let ran = second_life(&disk, &options, &before, 11);
+        let ran = second_life(&disk, options, &before, 11);
         assert!(ran.error.is_some(), "operation {at}");
         let mut dice = Dice::new(at);
         disk.power_cut(&mut dice);
         // Recovery is interrupted too, some times, and the last one goes through.
         while dice.chance(50) {
             disk.set_faults(Faults { power_at: Some(1 + dice.below(12)), ..Faults::default() });
-            let _ = open(&disk, &options);
+            let _ = open(&disk, options);
             disk.power_cut(&mut dice);
         }
         let model =
-            check(&disk, &options, &before, &ran).unwrap_or_else(|text| panic!("operation {at}: {text}"));
+            check(&disk, options, &before, &ran).unwrap_or_else(|text| panic!("operation {at}: {text}"));
         // And goes on as if nothing had happened.
         let mut after = model.clone();
-        let store = open(&disk, &options).unwrap();
+        let store = open(&disk, options).unwrap();
         let more = run(&store, &mut after, 10, &mut dice);
         assert_eq!(more.error, None, "operation {at}");
         after.compare(&store).unwrap_or_else(|text| panic!("operation {at}, later: {text}"));
         store.close().unwrap();
-        check(&disk, &options, &after, &Ran { batches: Vec::new(), durable: 0, error: None })
+        check(&disk, options, &after, &Ran { batches: Vec::new(), durable: 0, error: None })
             .unwrap_or_else(|text| panic!("operation {at}, after closing: {text}"));
     }
 }
@@ -124,7 +136,8 @@ fn a_power_cut_at_any_operation_loses_nothing_synced_and_tears_no_batch() {
 fn many_seeds_of_power_cuts_lose_nothing() {
     let seeds = std::env::var("SABIR_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     for seed in 100..100 + seeds {
-        let options = Options { checkpoint_bytes: 8 << 10 << (seed % 4), ..small() };
+        let base = if seed % 3 == 0 { eager() } else { small() };
+        let options = Options { checkpoint_bytes: 8 << 10 << (seed % 4), ..base };
         let (disk, before) = first_life(seed, &options);
         let mut dice = Dice::new(seed);
         disk.set_faults(Faults { power_at: Some(1 + dice.below(400)), ..Faults::default() });
@@ -136,14 +149,15 @@ fn many_seeds_of_power_cuts_lose_nothing() {
 
 #[test]
 fn a_kill_loses_nothing_that_was_synced() {
-    let options = small();
-    let (first, before) = first_life(21, &options);
-    for at in (1..300).step_by(7) {
-        let disk = first.copy();
-        disk.set_faults(Faults { power_at: Some(at), ..Faults::default() });
-        let ran = second_life(&disk, &options, &before, 22);
-        disk.kill();
-        check(&disk, &options, &before, &ran).unwrap_or_else(|text| panic!("operation {at}: {text}"));
+    for options in [small(), eager()] {
+        let (first, before) = first_life(21, &options);
+        for at in (1..300).step_by(if full() { 1 } else { 13 }) {
+            let disk = first.copy();
+            disk.set_faults(Faults { power_at: Some(at), ..Faults::default() });
+            let ran = second_life(&disk, &options, &before, 22);
+            disk.kill();
+            check(&disk, &options, &before, &ran).unwrap_or_else(|text| panic!("operation {at}: {text}"));
+        }
     }
 }
 
@@ -151,8 +165,8 @@ fn a_kill_loses_nothing_that_was_synced() {
 // not bring it to the medium first, a power cut after that would take it away from under what was confirmed since.
 #[test]
 fn a_power_cut_after_a_kill_and_a_restart_loses_nothing_that_the_restart_saw() {
-    let options = small();
     for seed in 60..120 {
+        let options = if seed % 2 == 0 { eager() } else { small() };
         let (disk, before) = first_life(seed, &options);
         let mut dice = Dice::new(seed);
         disk.set_faults(Faults { power_at: Some(20 + dice.below(300)), ..Faults::default() });
@@ -173,21 +187,26 @@ fn a_power_cut_after_a_kill_and_a_restart_loses_nothing_that_the_restart_saw() {
 
 #[test]
 fn after_a_failed_write_or_sync_nothing_is_confirmed_any_more_and_a_restart_recovers() {
-    let options = small();
-    let (first, before) = first_life(31, &options);
+    for options in [small(), eager()] {
+        failures(&options);
+    }
+}
+
+fn failures(options: &Options) {
+    let (first, before) = first_life(31, options);
     let faults = |at: u64| {
         [
             Faults { write_fails: Some(at), ..Faults::default() },
             Faults { sync_fails: Some(at), ..Faults::default() },
         ]
     };
-    for fault in (1..80).flat_map(faults) {
+    for fault in (1..80).step_by(if full() { 1 } else { 3 }).flat_map(faults) {
         let disk = first.copy();
         disk.set_faults(fault);
         let mut model = before.clone();
-        let Ok(store) = open(&disk, &options) else {
+        let Ok(store) = open(&disk, options) else {
             disk.power_cut(&mut Dice::new(1));
-            check(&disk, &options, &before, &Ran { batches: Vec::new(), durable: 0, error: None }).unwrap();
+            check(&disk, options, &before, &Ran { batches: Vec::new(), durable: 0, error: None }).unwrap();
             continue;
         };
         let ran = run(&store, &mut model, BATCHES, &mut Dice::new(32));
@@ -199,14 +218,14 @@ fn after_a_failed_write_or_sync_nothing_is_confirmed_any_more_and_a_restart_reco
         assert_eq!(store.sync(1).unwrap_err().code, ErrorCode::Io, "{fault:?}");
         assert!(store.close().is_err());
         disk.power_cut(&mut Dice::new(34));
-        check(&disk, &options, &before, &ran).unwrap_or_else(|text| panic!("{fault:?}: {text}"));
+        check(&disk, options, &before, &ran).unwrap_or_else(|text| panic!("{fault:?}: {text}"));
     }
 }
 
 #[test]
 fn recovery_comes_to_the_same_with_the_checkpoint_and_without() {
     for seed in 40..50 {
-        let options = small();
+        let options = if seed % 2 == 0 { eager() } else { small() };
         let (disk, _) = first_life(seed, &options);
         let with = open(&disk.copy(), &options).unwrap();
         let without = disk.copy();

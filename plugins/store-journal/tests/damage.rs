@@ -2,6 +2,7 @@
 //! Damage, space and strangers: what is wrong is named, and never taken for something else.
 
 mod model;
+mod space;
 
 use bytes::Bytes;
 use model::{Model, count, everything, open, read, read_all, run, small, submit};

@@ -6,9 +6,10 @@
 
 mod model;
 
-use model::{Model, open, read_all, run, small, submit};
+use model::{Model, eager, open, read_all, run, small, submit};
 use sabir_sdk::ErrorCode;
 use sabir_sdk::store::Store;
+use sabir_store_journal::Options;
 use sabir_testkit::disk::{Dice, SimDisk};
 
 /// Places that are tried in each file, unless all are.
@@ -23,10 +24,15 @@ struct Subject {
 }
 
 impl Subject {
+    /// All of them.
+    fn all() -> [Subject; 3] {
+        [Subject::closed(&small()), Subject::closed(&eager()), Subject::killed()]
+    }
+
     /// Closed in good order: everything is vouched for.
-    fn closed() -> Subject {
+    fn closed(options: &Options) -> Subject {
         let (disk, mut whole) = (SimDisk::new(), Model::default());
-        let store = open(&disk, &small()).unwrap();
+        let store = open(&disk, options).unwrap();
         assert_eq!(run(&store, &mut whole, 12, &mut Dice::new(3)).error, None);
         store.close().unwrap();
         Subject { disk: disk.copy(), whole: whole.reopened(), earlier: Vec::new() }
@@ -114,7 +120,7 @@ impl Subject {
 
 #[test]
 fn a_flipped_byte_anywhere_is_named_or_harmless() {
-    for subject in [Subject::closed(), Subject::killed()] {
+    for subject in Subject::all() {
         assert!(!subject.look(&subject.disk.copy(), 0).unwrap());
         let noticed = subject.sweep("was flipped", 1, |bytes, at| bytes[at] ^= 0xff);
         assert!(noticed > PLACES / 2, "{noticed}");
@@ -123,7 +129,7 @@ fn a_flipped_byte_anywhere_is_named_or_harmless() {
 
 #[test]
 fn a_file_that_ends_anywhere_is_named_or_harmless() {
-    for subject in [Subject::closed(), Subject::killed()] {
+    for subject in Subject::all() {
         let noticed = subject.sweep("was the end", usize::MAX, Vec::truncate);
         assert!(noticed > PLACES / 2, "{noticed}");
     }
@@ -131,7 +137,7 @@ fn a_file_that_ends_anywhere_is_named_or_harmless() {
 
 #[test]
 fn zeroes_from_anywhere_on_are_named_or_harmless() {
-    for subject in [Subject::closed(), Subject::killed()] {
+    for subject in Subject::all() {
         let noticed =
             subject.sweep("and all behind it became zero", usize::MAX, |bytes, at| bytes[at..].fill(0));
         assert!(noticed > PLACES / 2, "{noticed}");
@@ -140,7 +146,7 @@ fn zeroes_from_anywhere_on_are_named_or_harmless() {
 
 #[test]
 fn a_missing_file_is_named_or_harmless() {
-    for subject in [Subject::closed(), Subject::killed()] {
+    for subject in Subject::all() {
         let mut noticed = 0;
         for (name, _) in subject.disk.files() {
             let disk = subject.disk.copy();

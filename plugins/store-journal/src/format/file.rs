@@ -14,6 +14,9 @@ const SEALS_AT: usize = 96;
 const SEALS_MAX: usize = 240;
 const CRC_AT: usize = HEADER_LEN as usize - 4;
 
+/// Flag of a file: it holds entries that were moved there. Its batches are none of the log's, and it grows.
+pub const FLAG_MOVED: u32 = 1;
+
 /// Name of the file that is locked.
 pub const LOCK: &str = "lock";
 /// Name of the file that says where the last checkpoint is.
@@ -91,7 +94,9 @@ pub struct FileHeader {
     pub epoch: u64,
     /// Its number: files are written in the order of their numbers.
     pub file: u32,
-    /// Its length in bytes.
+    /// `FLAG_*`.
+    pub flags: u32,
+    /// Its length in bytes; where it ends at the latest, if it grows.
     pub size_bytes: u64,
     /// Ends of earlier epochs that still have files, oldest first.
     pub seals: Vec<Seal>,
@@ -118,6 +123,7 @@ impl FileHeader {
         out[16..32].copy_from_slice(&self.store);
         out[32..40].copy_from_slice(&self.epoch.to_le_bytes());
         out[40..44].copy_from_slice(&self.file.to_le_bytes());
+        out[44..48].copy_from_slice(&self.flags.to_le_bytes());
         out[48..56].copy_from_slice(&self.size_bytes.to_le_bytes());
         // More epochs than find room have files only after hundreds of starts without a checkpoint; an older
         // epoch's end is then bounded by its successors'.
@@ -160,6 +166,7 @@ impl FileHeader {
             store: bytes.get(16..32)?.try_into().ok()?,
             epoch: u64_at(bytes, 32)?,
             file: u32_at(bytes, 40)?,
+            flags: u32_at(bytes, 44)?,
             size_bytes: u64_at(bytes, 48)?,
             seals,
         })
@@ -172,7 +179,7 @@ mod tests {
 
     fn header() -> FileHeader {
         let seals = vec![Seal { epoch: 3, last_batch: 70 }, Seal { epoch: 4, last_batch: 99 }];
-        FileHeader { store: [7; 16], epoch: 5, file: 9, size_bytes: 1 << 20, seals }
+        FileHeader { store: [7; 16], epoch: 5, file: 9, flags: FLAG_MOVED, size_bytes: 1 << 20, seals }
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod pointer;
 pub mod record;
 
 /// Version of the format that this code writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Batches start at multiples of this.
 pub const BATCH_ALIGN: u64 = 8;

@@ -5,10 +5,11 @@
 //! and when it is recovered, so that both come to the same.
 
 pub mod extent;
+pub mod space;
 pub mod state;
 
-use crate::format::op::{Entry, Op, Target};
-use extent::{Extent, Region};
+use crate::format::op::{Entry, Op, Ops, Target};
+use extent::{Extent, Region, Removed};
 use sabir_model::store::{FORGET, LogRange, LogSummary, TEMPORARY};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -27,11 +28,34 @@ struct Log {
 pub struct Index {
     logs: BTreeMap<u64, Log>,
     keys: BTreeMap<Box<[u8]>, Box<[u8]>>,
-    // What keeps a file: entries whose operation or whose record is in it.
-    pins: HashMap<u32, u64>,
+    pins: HashMap<u32, Pins>,
     key_bytes: u64,
     live_records: u64,
-    live_bytes: u64,
+    // Of lasting and of temporary logs: bytes of the records that the entry lives on that made them.
+    owned_bytes: [u64; 2],
+}
+
+/// What keeps a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    /// Entries whose operation or whose record is in it.
+    pub entries: u64,
+    /// Bytes of the records in it whose own entry exists.
+    pub owned_bytes: u64,
+    /// Bytes of the records in it that links lead to, as often as one does.
+    pub linked_bytes: u64,
+}
+
+impl Pins {
+    fn add(&mut self, linked: bool, bytes: u64) {
+        let sum = if linked { &mut self.linked_bytes } else { &mut self.owned_bytes };
+        *sum += bytes;
+    }
+
+    fn take(&mut self, linked: bool, bytes: u64) {
+        let sum = if linked { &mut self.linked_bytes } else { &mut self.owned_bytes };
+        *sum = sum.saturating_sub(bytes);
+    }
 }
 
 /// Figures of an index.
@@ -39,10 +63,16 @@ pub struct Index {
 pub struct IndexStats {
     /// Entries.
     pub live_records: u64,
-    /// Bytes of the records that their own logs still have.
+    /// Bytes of the records, each once. Of records that are in one file and that links alone lead to, those of the
+    /// log are counted that links to most of them: a lower bound, exact unless logs link to different ones.
     pub live_bytes: u64,
     /// Memory in bytes.
     pub memory_bytes: u64,
+}
+
+// 0: lasting, 1: temporary.
+fn class_of(log: u64) -> usize {
+    usize::from(log & TEMPORARY != 0)
 }
 
 impl Index {
@@ -75,6 +105,15 @@ impl Index {
         Ok(())
     }
 
+    /// Applies operations of the store's own that belong to no batch.
+    pub fn apply_all(&mut self, ops: &[u8]) {
+        let nowhere = Region { file: 0, offset: 0, len: 0 };
+        for op in Ops::new(ops).map_while(|op| op.ok()) {
+            // Only pieces can be refused, and they were made from this index.
+            let _ = self.apply(&op, nowhere);
+        }
+    }
+
     fn put(&mut self, key: &[u8], value: &[u8]) {
         self.key_bytes += (key.len() + value.len()) as u64;
         if let Some(old) = self.keys.insert(key.into(), value.into()) {
@@ -100,9 +139,7 @@ impl Index {
         };
         let size = u32::try_from(entry.len).unwrap_or(u32::MAX);
         let one = Extent::new(region, record_file, linked, entry.span, size);
-        self.pin(&one, 1);
-        self.live_records += 1;
-        self.live_bytes += if linked { 0 } else { u64::from(size) };
+        self.pin(entry.log, &one);
         let log = self.logs.entry(entry.log).or_default();
         let end = entry.seq.saturating_add(entry.span.max(1));
         let newest = entry.seq >= log.next_seq;
@@ -121,19 +158,34 @@ impl Index {
         log.extents.insert(entry.seq, one);
     }
 
-    fn pin(&mut self, extent: &Extent, count: u64) {
-        *self.pins.entry(extent.region.file).or_default() += count;
+    // Counts all entries of an extent that comes.
+    fn pin(&mut self, log: u64, extent: &Extent) {
+        let (count, bytes) = (u64::from(extent.live), extent.bytes());
+        let record_pins = self.pins.entry(extent.record_file).or_default();
+        record_pins.entries += count;
+        record_pins.add(extent.linked, bytes);
         if extent.record_file != extent.region.file {
-            *self.pins.entry(extent.record_file).or_default() += count;
+            self.pins.entry(extent.region.file).or_default().entries += count;
+        }
+        self.live_records += count;
+        if !extent.linked {
+            self.owned_bytes[class_of(log)] += bytes;
         }
     }
 
-    fn unpin(&mut self, files: [u32; 2], count: u64) {
-        let both = if files[0] == files[1] { 1 } else { 2 };
-        for file in &files[..both] {
+    fn unpin(&mut self, log: u64, [file, record_file]: [u32; 2], linked: bool, removed: Removed) {
+        self.live_records -= removed.count;
+        if !linked {
+            self.owned_bytes[class_of(log)] -= removed.bytes;
+        }
+        if let Some(pins) = self.pins.get_mut(&record_file) {
+            pins.take(linked, removed.bytes);
+        }
+        let both = if file == record_file { 1 } else { 2 };
+        for file in &[file, record_file][..both] {
             if let Some(pins) = self.pins.get_mut(file) {
-                *pins = pins.saturating_sub(count);
-                if *pins == 0 {
+                pins.entries = pins.entries.saturating_sub(removed.count);
+                if pins.entries == 0 {
                     self.pins.remove(file);
                 }
             }
@@ -161,9 +213,7 @@ impl Index {
             found.extents.remove(&key);
         }
         for (files, linked, removed) in gone {
-            self.unpin(files, removed.count);
-            self.live_records -= removed.count;
-            self.live_bytes -= if linked { 0 } else { removed.bytes };
+            self.unpin(log, files, linked, removed);
         }
     }
 
@@ -193,9 +243,14 @@ impl Index {
         !self.pins.contains_key(&file)
     }
 
-    /// The files that something needs, with how much does.
+    /// What keeps a file.
+    pub fn pins_of(&self, file: u32) -> Pins {
+        self.pins.get(&file).copied().unwrap_or_default()
+    }
+
+    /// The files that something needs, with how many entries do.
     pub fn pins(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.pins.iter().map(|(file, pins)| (*file, *pins))
+        self.pins.iter().map(|(file, pins)| (*file, pins.entries))
     }
 
     /// The keys of a range, in order; an empty `to` means no end.
@@ -226,7 +281,10 @@ impl Index {
             memory += log.extents.len() as u64 * (size_of::<Extent>() as u64 + 8) * SLACK / 2;
             memory += log.extents.values().map(Extent::heap_bytes).sum::<u64>();
         }
-        IndexStats { live_records: self.live_records, live_bytes: self.live_bytes, memory_bytes: memory }
+        let owned: u64 = self.owned_bytes.iter().sum();
+        let by_links: u64 = self.orphans().map(|(_, bytes)| bytes).sum();
+        let live_bytes = owned + by_links;
+        IndexStats { live_records: self.live_records, live_bytes, memory_bytes: memory }
     }
 }
 

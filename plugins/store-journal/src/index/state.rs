@@ -170,9 +170,7 @@ impl Index {
         self.raise(id, next_seq);
         for _ in 0..count {
             let (first, extent) = read_extent(&mut reader).ok_or(BadState)?;
-            self.pin(&extent, u64::from(extent.live));
-            self.live_records += u64::from(extent.live);
-            self.live_bytes += if extent.linked { 0 } else { extent.bytes() };
+            self.pin(id, &extent);
             self.logs.entry(id).or_default().extents.insert(first, extent);
         }
         Ok(())
@@ -206,8 +204,25 @@ impl Log {
         }
         // The last extent may grow before the next piece is written, so its piece must reach to the end.
         let to = next.map_or(u64::MAX, |next| next - 1);
-        [id, self.next_seq, from, to, count].iter().for_each(|number| put(body, *number));
-        body.extend_from_slice(&extents);
+        put_head([id, self.next_seq, from, to, count], &extents, body);
         next
     }
+}
+
+fn put_head(head: [u64; 5], extents: &[u8], body: &mut Vec<u8>) {
+    head.iter().for_each(|number| put(body, *number));
+    body.extend_from_slice(extents);
+}
+
+/// A piece that says that a range of a log holds just these extents.
+pub(super) fn put_range(
+    log: u64,
+    next_seq: u64,
+    [from, to]: [u64; 2],
+    found: &[(u64, Extent)],
+    body: &mut Vec<u8>,
+) {
+    let mut extents = Vec::new();
+    found.iter().for_each(|(first, extent)| put_extent(&mut extents, *first, extent));
+    put_head([log, next_seq, from, to, found.len() as u64], &extents, body);
 }

@@ -2,7 +2,7 @@
 //! What is in a journal's directory, and whether it belongs together.
 
 use super::corrupt;
-use crate::files::DataFile;
+use crate::files::{DataFile, Identity};
 use crate::format::StoreId;
 use crate::format::file::{self, FileHeader, HEADER_LEN, HeaderError, POINTER, Role};
 use crate::format::pointer::{self, Pointer};
@@ -108,7 +108,8 @@ impl Survey {
         let (found, header) = match FileHeader::decode(&bytes) {
             Ok(header) if (header.epoch, header.file) == (epoch, file) => {
                 let handle = disk.open(&entry.name).map_err(|error| failed(disk, &entry.name, &error))?;
-                if entry.len_bytes < header.size_bytes {
+                let moved = header.flags & file::FLAG_MOVED != 0;
+                if entry.len_bytes < header.size_bytes && !moved {
                     self.notes.push(format!(
                         "{} in {} was cut from {} to {} bytes",
                         entry.name,
@@ -117,15 +118,9 @@ impl Survey {
                         entry.len_bytes
                     ));
                 }
-                let data = DataFile {
-                    number: file,
-                    epoch,
-                    store: header.store,
-                    size_bytes: header.size_bytes,
-                    temporary: false,
-                    name: entry.name.clone(),
-                    handle,
-                };
+                let of = Identity { store: header.store, epoch, seals: Vec::new() };
+                let data = DataFile::of_log(&of, file, header.size_bytes, entry.name.clone(), handle);
+                let data = DataFile { moved, grown: entry.len_bytes.into(), ..data };
                 (Ok(Arc::new(data)), Some(header))
             }
             Ok(_) => (Err("its header is another file's".to_owned()), None),
@@ -178,9 +173,10 @@ impl Survey {
         Ok(())
     }
 
-    /// The data files that can be read, in order.
+    /// The data files with batches of the log that can be read, in order.
     pub fn good_files(&self) -> impl DoubleEndedIterator<Item = Arc<DataFile>> + '_ {
-        self.files.values().filter_map(|(_, found)| found.as_ref().ok().cloned())
+        let good = self.files.values().filter_map(|(_, found)| found.as_ref().ok().cloned());
+        good.filter(|file| !file.moved)
     }
 
     /// A data file, if it can be read.
@@ -224,14 +220,14 @@ impl Survey {
     pub fn keep(
         &self,
         disk: &dyn Disk,
-        needed: impl Fn(u32) -> bool,
+        needed: impl Fn(&DataFile) -> bool,
         notes: &mut Vec<String>,
     ) -> Result<BTreeMap<u32, Arc<DataFile>>> {
         let mut kept = BTreeMap::new();
         let mut unneeded: Vec<&str> = self.leftovers.iter().map(String::as_str).collect();
         for (number, (name, found)) in &self.files {
             match found {
-                Ok(file) if needed(*number) => {
+                Ok(file) if needed(file) => {
                     kept.insert(*number, file.clone());
                 }
                 _ => unneeded.push(name),

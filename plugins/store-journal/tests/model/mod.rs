@@ -246,6 +246,11 @@ pub fn small() -> Options {
     }
 }
 
+/// As [`small`], and whatever can be moved is moved, at every sync.
+pub fn eager() -> Options {
+    Options { move_below_percent: 90, move_always: true, ..small() }
+}
+
 pub fn open(disk: &SimDisk, options: &Options) -> Result<Journal, Error> {
     Journal::open_on(Arc::new(disk.clone()), options.clone(), Host::none())
 }
