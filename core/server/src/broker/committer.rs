@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The committer: takes what the engine wants stored, stores it, and tells the engine what has become durable.
 //!
-//! There are no timers: whatever arrives during a sync is the next commit, so the store's own speed sets the size of
-//! the groups. Only what nobody waits for is put off for some milliseconds, in the hope of a commit that takes it
-//! along. A session alone on the broker commits on its own thread ([`Committer::commit_here`]), which saves two changes of
+//! Whatever arrives during a sync is the next commit, so the store's own speed sets the size of the groups. Two things
+//! are put off: what nobody waits for, for some milliseconds, in the hope of a commit that takes it along; and a commit
+//! whose senders' companions are about to be back, for less than a sync ([`Grouping`]). A session alone on the broker commits on its own thread ([`Committer::commit_here`]), which saves two changes of
 //! thread where there is no group to wait for.
 
 use super::failure::Failure;
+use super::grouping::Grouping;
 use super::room::Room;
 use super::signals::CommitWake;
 use sabir_engine::{CommitId, CommitNeed, Input};
@@ -33,8 +34,9 @@ pub struct Committer {
     durations: Histogram,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Work {
+    grouping: Grouping,
     batch: Batch,
     /// Batches for which the store had no room, in order.
     refused: VecDeque<(CommitId, Batch)>,
@@ -64,9 +66,23 @@ enum Step {
 }
 
 impl Committer {
-    /// A committer between this room and this store. `lazy`: how long what nobody waits for is put off.
-    pub fn new(room: Arc<Room>, store: Arc<Store>, failure: Arc<Failure>, lazy: Duration) -> Self {
-        Committer { room, store, failure, lazy, work: Mutex::default(), durations: Histogram::default() }
+    /// A committer between this room and this store. `lazy`: how long what nobody waits for is put off; `delay`: how
+    /// long others may wait for company, at most.
+    pub fn new(
+        room: Arc<Room>,
+        store: Arc<Store>,
+        failure: Arc<Failure>,
+        lazy: Duration,
+        delay: Duration,
+    ) -> Self {
+        let work = Work {
+            grouping: Grouping::new(delay),
+            batch: Batch::default(),
+            refused: VecDeque::new(),
+            last: CommitId::default(),
+            ticket: 0,
+        };
+        Committer { room, store, failure, lazy, work: Mutex::new(work), durations: Histogram::default() }
     }
 
     /// How long durable commits took.
@@ -80,6 +96,12 @@ impl Committer {
             let retry = (!self.lock().refused.is_empty()).then_some(RETRY_FULL);
             let wake = self.room.commit.wait(self.lazy, retry);
             let mut work = self.lock();
+            if wake == CommitWake::Work
+                && let Some(expected) = work.grouping.expected()
+            {
+                let waited = self.room.commit.gather(expected);
+                work.grouping.waited(waited);
+            }
             let done = self.step(&mut work, wake);
             match done {
                 Ok(Step::GoOn) => {}
@@ -140,6 +162,7 @@ impl Committer {
         }
         let Some(commit) = self.room.take_batch(&mut work.batch) else { return Ok(Progress::Nothing) };
         work.last = commit;
+        work.grouping.taken(self.room.commit.take_arrivals().senders);
         let began = Instant::now();
         match self.store.submit(&work.batch) {
             Ok(ticket) => {
@@ -148,7 +171,7 @@ impl Committer {
                 if work.batch.ops.capacity() > KEPT_OPS {
                     work.batch = Batch::default();
                 }
-                self.complete(commit, ticket, level)?;
+                self.complete(work, commit, ticket, level)?;
                 if level == Level::Durable {
                     self.durations.observe(began.elapsed());
                 }
@@ -168,9 +191,18 @@ impl Committer {
     }
 
     /// Makes what was submitted durable, if somebody waits for that, and tells the engine.
-    fn complete(&self, commit: CommitId, ticket: u64, level: Level) -> Result<(), sabir_host::Error> {
+    fn complete(
+        &self,
+        work: &mut Work,
+        commit: CommitId,
+        ticket: u64,
+        level: Level,
+    ) -> Result<(), sabir_host::Error> {
         if level == Level::Durable {
+            let began = Instant::now();
             self.store.sync(ticket)?;
+            // Before the senders hear of it: those that come from now on are the ones that were waiting.
+            work.grouping.synced(began.elapsed(), self.room.commit.arrivals().senders);
         }
         self.room.enter(self.room.now(), Input::Committed { commit });
         Ok(())
@@ -213,7 +245,8 @@ impl Committer {
         self.room.enter(self.room.now(), Input::StoreRoom);
         // What went ahead may have been all that was ever submitted, or nothing at all.
         let level = if work.ticket == 0 { Level::Written } else { Level::Durable };
-        self.complete(work.last, work.ticket, level)?;
+        let (last, ticket) = (work.last, work.ticket);
+        self.complete(work, last, ticket, level)?;
         Ok(Progress::Some)
     }
 

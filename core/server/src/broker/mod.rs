@@ -4,7 +4,8 @@
 //! ```text
 //!   serve       puts a broker together and takes it apart
 //!   room        the engine behind one short lock     outbox    what waits for one session
-//!   committer   what the engine wants stored, stored  readers   records back from the store
+//!   committer   what the engine wants stored, stored  grouping  who is awaited before a commit
+//!   readers     records back from the store
 //!   reactors    threads that serve links              signals   who is told when, and at what cost
 //!   figures     all metrics as text                   exporter  writes them into a file
 //!   clock       the time                              failure   the one after which nothing goes on
@@ -15,6 +16,7 @@ mod committer;
 mod exporter;
 mod failure;
 mod figures;
+mod grouping;
 mod outbox;
 mod reactors;
 mod readers;
@@ -28,3 +30,4 @@ pub use outbox::{End, Outbox, Taken};
 pub use reactors::Reactors;
 pub use room::Room;
 pub use serve::{ListenerAddress, RunningBroker, ServeError, serve, serve_with};
+pub use signals::Awaits;

@@ -135,7 +135,8 @@ pub fn serve_with(
     let room = Arc::new(Room::new(engine, clock, reads));
     let failure = Arc::new(Failure::default());
     let lazy = Duration::from_millis(config.store.lazy_commit_ms);
-    let committer = Arc::new(Committer::new(room.clone(), store.clone(), failure.clone(), lazy));
+    let delay = Duration::from_micros(config.store.commit_delay_us);
+    let committer = Arc::new(Committer::new(room.clone(), store.clone(), failure.clone(), lazy, delay));
     let readers = readers::start(config.store.reader_threads, requests, &room, &store, &committer, &failure)
         .map_err(system("starting the reader threads"))?;
     let thread = start_committer(&committer, &failure).map_err(system("starting the committer's thread"))?;

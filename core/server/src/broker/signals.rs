@@ -3,6 +3,7 @@
 //!
 //! Both cost nothing while the one to be told is busy anyway: it looks again before it sleeps.
 
+use super::grouping::{Expected, Waited};
 use sabir_engine::CommitNeed;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,29 @@ struct CommitState {
     lazy_since: Option<Instant>,
     sleeps: bool,
     stopping: bool,
+    arrivals: Arrivals,
+    // Below so many arrivals the committer would rather not be woken.
+    awaited: u32,
+}
+
+/// Who has asked for a commit since the last batch was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// Sessions that have sent one message and wait for its confirmation.
+    pub senders: u32,
+    /// Whether others have, too, whose next messages do not wait.
+    pub crowd: bool,
+}
+
+/// What a session that has asked for something waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// No confirmation.
+    Nothing,
+    /// One, before which it sends nothing more.
+    One,
+    /// Several, or it sends on without them.
+    Several,
 }
 
 /// Why the committer was woken.
@@ -57,6 +81,56 @@ impl CommitSignal {
             drop(state);
             self.changed.notify_one();
         }
+    }
+
+    /// What a session has asked for is to be committed at once, or waits with what is.
+    pub fn need_now(&self, awaits: Awaits) {
+        let mut state = self.lock();
+        match awaits {
+            Awaits::Nothing => {}
+            Awaits::One => state.arrivals.senders = state.arrivals.senders.saturating_add(1),
+            Awaits::Several => state.arrivals.crowd = true,
+        }
+        let news = state.need < CommitNeed::Now || state.awaited > 0;
+        state.need = CommitNeed::Now;
+        if state.sleeps && news && state.awaited_came() {
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Who came since the last batch was taken.
+    pub fn arrivals(&self) -> Arrivals {
+        self.lock().arrivals
+    }
+
+    /// The same, and they are in the batch that was just taken.
+    pub fn take_arrivals(&self) -> Arrivals {
+        std::mem::take(&mut self.lock().arrivals)
+    }
+
+    /// Where there is something to commit, waits for more of it; answers what came of that.
+    pub fn gather(&self, expected: Expected) -> Waited {
+        let until = Instant::now() + expected.patience;
+        let mut state = self.lock();
+        state.awaited = expected.senders;
+        let waited = loop {
+            if state.arrivals.senders >= expected.senders {
+                break Waited::AllCame;
+            }
+            if state.awaited_came() {
+                break Waited::Crowded;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break Waited::InVain;
+            }
+            state.sleeps = true;
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.sleeps = false;
+        };
+        state.awaited = 0;
+        waited
     }
 
     /// The broker is stopping.
@@ -101,6 +175,13 @@ impl CommitSignal {
             };
             state.sleeps = false;
         }
+    }
+}
+
+impl CommitState {
+    /// Whether there is no reason to wait for more senders.
+    fn awaited_came(&self) -> bool {
+        self.arrivals.senders >= self.awaited || self.arrivals.crowd || self.stopping
     }
 }
 
@@ -169,6 +250,27 @@ mod tests {
         signal.need(CommitNeed::Lazy);
         assert_eq!(signal.wait(LONG, Some(Duration::ZERO)), CommitWake::Timeout);
         assert_eq!(signal.wait(Duration::ZERO, None), CommitWake::Work);
+    }
+
+    #[test]
+    fn who_is_expected_is_awaited_unless_others_come_who_do_not_wait() {
+        let expected = |patience| Expected { senders: 2, patience };
+        let signal = CommitSignal::default();
+        signal.need_now(Awaits::One);
+        assert_eq!(signal.wait(LONG, None), CommitWake::Work);
+        assert_eq!(signal.gather(expected(Duration::ZERO)), Waited::InVain);
+        std::thread::scope(|scope| {
+            scope.spawn(|| signal.need_now(Awaits::One));
+            assert_eq!(signal.gather(expected(LONG)), Waited::AllCame);
+        });
+        assert_eq!(signal.take_arrivals(), Arrivals { senders: 2, crowd: false });
+        std::thread::scope(|scope| {
+            scope.spawn(|| signal.need_now(Awaits::Several));
+            assert_eq!(signal.gather(expected(LONG)), Waited::Crowded);
+        });
+        assert_eq!(signal.take_arrivals(), Arrivals { senders: 0, crowd: true });
+        signal.stop();
+        assert_eq!(signal.gather(expected(LONG)), Waited::Crowded);
     }
 
     #[test]

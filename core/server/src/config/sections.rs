@@ -129,6 +129,8 @@ pub struct Store {
     pub reader_threads: usize,
     /// How long what nobody waits for may take to be written.
     pub lazy_commit_ms: u64,
+    /// How long a commit may wait for senders that are expected back, in microseconds; 0: not at all.
+    pub commit_delay_us: u64,
     /// A session alone on the broker commits on its link's own thread.
     pub solo_commits: bool,
 }
@@ -292,6 +294,7 @@ fn store(reader: &Reader<'_>) -> Store {
         kind,
         reader_threads: reader.integer("reader_threads", 1..=64) as usize,
         lazy_commit_ms: reader.integer("lazy_commit_ms", 1..=60_000),
+        commit_delay_us: reader.integer("commit_delay_us", 0..=1_000_000),
         solo_commits: reader.boolean("solo_commits"),
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The innermost service of a session's stack: it enters the engine.
 
-use crate::broker::{Committer, Outbox, Room};
+use crate::broker::{Awaits, Committer, Outbox, Room};
 use sabir_engine::{Client, CommitNeed};
 use sabir_model::verb::{Answer, Connect, Reason, Refusal, Reply, Transact};
 use sabir_model::{Request, Verb};
@@ -98,13 +98,15 @@ impl EngineEntry {
     }
 }
 
-/// Whether one message, or one transaction, is all that there is: nothing that a group could be made of.
-fn is_single(requests: &[Request]) -> bool {
-    matches!(
-        requests,
+/// What a batch of a session waits for: one confirmation, where one message or one transaction is all that there is, so
+/// that nothing follows until it is confirmed; several; or none.
+fn awaits(requests: &[Request]) -> Awaits {
+    match requests {
         [Request { confirm: true, verb: Verb::Publish(_), .. }]
-            | [.., Request { confirm: true, verb: Verb::Transact(Transact::Commit), .. }]
-    )
+        | [.., Request { confirm: true, verb: Verb::Transact(Transact::Commit), .. }] => Awaits::One,
+        _ if requests.iter().any(|request| request.confirm) => Awaits::Several,
+        _ => Awaits::Nothing,
+    }
 }
 
 impl Service<Batch> for EngineEntry {
@@ -124,12 +126,12 @@ impl Service<Batch> for EngineEntry {
             }
         }
         let session = batch.session.id;
-        let single = is_single(&batch.requests);
+        let awaits = awaits(&batch.requests);
         let need = self.room.requests(batch.now, session, &mut batch.requests);
         if need == CommitNeed::Now {
-            let solo = self.solo.note(session.0, single);
+            let solo = self.solo.note(session.0, awaits == Awaits::One);
             if !(solo && self.room.commit.is_idle() && self.committer.commit_here()) {
-                self.room.commit.need(need);
+                self.room.commit.need_now(awaits);
             }
         } else {
             self.room.commit.need(need);
