@@ -48,12 +48,30 @@ pub struct Broker {
     pub(super) folder: TempDir,
 }
 
+/// A broker's process that has said that it is ready.
+pub struct Launched {
+    pub child: Child,
+    pub address: SocketAddr,
+    /// From the start of the process.
+    pub ready: Duration,
+    /// What it says that it is; empty where others know.
+    pub version: String,
+}
+
 impl Broker {
     /// Starts Sabir on an empty data folder under `under`.
     pub fn sabir(built: &Built, under: &Path) -> Result<Broker> {
         let folder = folder(under)?;
+        let launched = Self::launch_sabir(built, folder.path())?;
+        let version = version_of(Command::new(&built.program).arg("--version"))?;
+        let settings = "as delivered: journal, sync = always";
+        Ok(Broker::of("sabir", "/", settings, Launched { version, ..launched }, folder))
+    }
+
+    /// Starts Sabir on the data in a folder.
+    pub fn launch_sabir(built: &Built, folder: &Path) -> Result<Launched> {
         let mut command = Command::new(&built.program);
-        command.arg("run").arg("--plugins").arg(&built.plugins).arg("--data").arg(folder.path().join("data"));
+        command.arg("run").arg("--plugins").arg(&built.plugins).arg("--data").arg(folder.join("data"));
         command.args(["--listen", "tcp://127.0.0.1:0"]).stdout(Stdio::piped());
         // Settings of whoever runs this must not decide what is measured.
         for (name, _) in
@@ -62,31 +80,48 @@ impl Broker {
             command.env_remove(name);
         }
         let start = Instant::now();
-        let mut child = spawn(&mut command, folder.path())?;
+        let mut child = spawn(&mut command, folder)?;
         let output = child.stdout.take().context("standard output is not piped")?;
-        let address = match announced(BufReader::new(output)) {
-            Ok(address) => address,
+        match announced(BufReader::new(output)) {
+            Ok(address) => Ok(Launched { child, address, ready: start.elapsed(), version: String::new() }),
             Err(error) => {
                 stop_group(&mut child);
-                return Err(error.context(log_of(folder.path())));
+                Err(error.context(log_of(folder)))
             }
-        };
-        let ready = start.elapsed();
-        let pid = child.id();
-        Ok(Broker {
-            name: "sabir",
+        }
+    }
+
+    /// What `launch` started in `folder`, which is removed with it.
+    pub fn of(
+        name: &'static str,
+        host: &'static str,
+        settings: &'static str,
+        launched: Launched,
+        folder: TempDir,
+    ) -> Broker {
+        let Launched { child, address, ready, version } = launched;
+        Broker {
+            name,
             address,
-            host: "/",
+            host,
             login: None,
             acks_per_window: ACKS_PER_WINDOW,
-            version: version_of(Command::new(&built.program).arg("--version"))?,
-            settings: "as delivered: journal, sync = always",
-            pid,
+            version,
+            settings,
+            pid: child.id(),
             ready,
             child,
             after: None,
             folder,
-        })
+        }
+    }
+
+    /// Kills it as a crash would, and starts it again on what it left.
+    pub fn crash_and_start(&mut self, launch: impl FnOnce(&Path) -> Result<Launched>) -> Result<()> {
+        kill_group(&mut self.child);
+        let Launched { child, address, ready, .. } = launch(self.folder.path())?;
+        (self.pid, self.child, self.address, self.ready) = (child.id(), child, address, ready);
+        Ok(())
     }
 
     /// A load for this broker with one connection on each side, to be adapted.
@@ -194,6 +229,15 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
+/// Ends the group at once.
+fn kill_group(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // An error means that the group is gone, which is what is wanted.
+        let _gone = kill_process_group(group, Signal::KILL);
+    }
+    let _status = child.wait();
+}
+
 /// Asks the group to end, and ends it.
 pub fn stop_group(child: &mut Child) {
     let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
@@ -203,8 +247,7 @@ pub fn stop_group(child: &mut Child) {
     while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let _gone = kill_process_group(group, Signal::KILL);
-    let _status = child.wait();
+    kill_group(child);
 }
 
 /// A load that runs in its own process.

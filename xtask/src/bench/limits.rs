@@ -56,6 +56,27 @@ impl SyncProbe {
         })
         .context("cannot measure overwriting")
     }
+
+    /// What 99 of 100 syncs take at most, in microseconds, where so many are due each second. It counts from when each was
+    /// due, as latencies of messages do: nobody who syncs before confirming can be faster.
+    pub fn paced_p99_us(&self, per_s: u64, each: Duration) -> Result<f64> {
+        let interval = Duration::from_secs(1) / u32::try_from(per_s).context("too many syncs a second")?;
+        let start = Instant::now();
+        let mut took_us = Vec::new();
+        for count in 0.. {
+            let due = start + interval * count;
+            if due >= start + each {
+                break;
+            }
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let offset = u64::from(count) % WRITTEN_BLOCKS * BLOCK.len() as u64;
+            self.file.write_all_at(&BLOCK, offset)?;
+            self.file.sync_data()?;
+            took_us.push(due.elapsed().as_secs_f64() * 1e6);
+        }
+        took_us.sort_by(f64::total_cmp);
+        took_us.get(took_us.len() * 99 / 100).copied().context("no sync was due")
+    }
 }
 
 /// Measures each for `each`.

@@ -32,13 +32,16 @@ use broker::Broker;
 use java::{JavaLoad, JavaPrograms};
 use limits::SyncProbe;
 use peers::Peer;
-use rows::{Figure, Place, Programs, Row, Times, rows};
+use rows::{Figure, Metric, Place, Programs, Row, Times, rows};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use table::Samples;
 
 /// How long the disk is asked before and after a row.
 const SYNCS_FOR: Duration = Duration::from_millis(400);
+
+/// And how long at the pace of a row that has one: percentiles take many syncs.
+const PACED_SYNCS_FOR: Duration = Duration::from_millis(1500);
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]
@@ -108,9 +111,8 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
         true => Times { warm_up_ms: 400, measure_ms: 1200 },
         false => Times { warm_up_ms: 500, measure_ms: 2000 },
     };
-    let java = java.map(|(_, load)| load);
     let costs_us = match &java {
-        Some(load) => java::warm_up(&brokers, load, times.measure_ms)?,
+        Some((_, load)) => java::warm_up(&brokers, load, times.measure_ms)?,
         None => {
             let warm_up = |broker| rows::warm_up(broker, &programs.load, times.measure_ms);
             brokers.iter().map(warm_up).collect::<Result<_>>()?
@@ -151,9 +153,11 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
     Ok(())
 }
 
-/// Rows that start brokers of their own are Sabir's, repeat within themselves, and so are measured once where time is short.
+/// Some rows are Sabir's alone. Those repeat within themselves, and so are measured once where time is short; long ones
+/// always are.
 fn takes_part(broker: &Broker, row: &Row, round: u32, quick: bool) -> bool {
-    row.is_shared() || (broker.name == "sabir" && (round == 0 || !quick))
+    let again = round == 0 || !(row.is_long() || (quick && !row.is_shared()));
+    again && (row.is_shared() || broker.name == "sabir")
 }
 
 /// Measures a row on a broker, and where the disk bears on it, the disk right before and right after.
@@ -164,6 +168,10 @@ fn measure(row: &Row, broker: &Broker, place: &Place<'_>, probe: &SyncProbe) -> 
     let before_per_s = probe.rate(SYNCS_FOR)?;
     let mut figures = row.measure(broker, place)?;
     rows::beside_syncs(&mut figures, row.waiting(), before_per_s, probe.rate(SYNCS_FOR)?);
+    if let Some(per_s) = row.pace() {
+        let value = probe.paced_p99_us(per_s, PACED_SYNCS_FOR)?;
+        figures.push(Figure { metric: Metric::DiskP99Us, value });
+    }
     Ok(figures)
 }
 

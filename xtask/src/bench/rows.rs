@@ -2,7 +2,7 @@
 //! What is measured: the rows of the table, and what Sabir promises in some of them.
 
 use super::broker::{Broker, Running, run};
-use super::java::{self, JavaLoad, JmsRow};
+use super::java::{self, JavaLoad, JavaPrograms, JmsRow};
 use super::load::{Load, Pace};
 use crate::workspace::Built;
 use anyhow::{Context, Result, ensure};
@@ -48,6 +48,8 @@ pub enum Kind {
     Interface,
     /// By the Java client.
     Jms(JmsRow),
+    /// By the Java client, on brokers of their own.
+    JmsBacklog,
 }
 
 /// A figure of a row.
@@ -68,6 +70,7 @@ pub enum Metric {
     LoadCpuUsPerMessage,
     LoadBusyPercent,
     DiskAllowsPerS,
+    DiskP99Us,
     P50Us,
     P99Us,
     P999Us,
@@ -76,6 +79,7 @@ pub enum Metric {
     PeakMb,
     DrainPerS,
     ReadyMs,
+    RestartMs,
     IdleMb,
     ConnectionKib,
     AgainstDirect,
@@ -93,6 +97,7 @@ impl Metric {
             Metric::LoadCpuUsPerMessage => "CPU µs/message of the load",
             Metric::LoadBusyPercent => "% that the load was busy",
             Metric::DiskAllowsPerS => "messages/s that the disk allows",
+            Metric::DiskP99Us => "p99 µs of a 4 KiB sync at this pace",
             Metric::P50Us => "p50 µs",
             Metric::P99Us => "p99 µs",
             Metric::P999Us => "p99.9 µs",
@@ -101,6 +106,7 @@ impl Metric {
             Metric::PeakMb => "memory peak MB",
             Metric::DrainPerS => "drain messages/s",
             Metric::ReadyMs => "start to ready ms",
+            Metric::RestartMs => "crash to first message ms",
             Metric::IdleMb => "memory idle MB",
             Metric::ConnectionKib => "memory per connection KiB",
             Metric::AgainstDirect => "CPU per round trip against tokio directly",
@@ -115,16 +121,16 @@ impl Metric {
             Metric::CpuUsPerMessage | Metric::LoadCpuUsPerMessage => false,
             Metric::LoadBusyPercent => false,
             Metric::DiskAllowsPerS => true,
-            Metric::P50Us | Metric::P99Us | Metric::P999Us => false,
+            Metric::DiskP99Us | Metric::P50Us | Metric::P99Us | Metric::P999Us => false,
             Metric::FilledMb | Metric::PeakMb | Metric::IdleMb | Metric::ConnectionKib => false,
-            Metric::ReadyMs | Metric::AgainstDirect => false,
+            Metric::ReadyMs | Metric::RestartMs | Metric::AgainstDirect => false,
         }
     }
 
     /// Whether it tells of the machine or the load, so that brokers cannot be compared by it.
     pub fn is_beside(self) -> bool {
         let of_load = [Metric::LoadCpuUsPerMessage, Metric::LoadBusyPercent];
-        let of_disk = [Metric::SyncsBefore, Metric::SyncsAfter, Metric::DiskAllowsPerS];
+        let of_disk = [Metric::SyncsBefore, Metric::SyncsAfter, Metric::DiskAllowsPerS, Metric::DiskP99Us];
         of_load.contains(&self) || of_disk.contains(&self)
     }
 }
@@ -229,24 +235,39 @@ pub struct Place<'a> {
     /// For rows that want a broker of their own.
     pub built: Option<&'a Built>,
     /// The Java client, where its rows are measured.
-    pub java: Option<&'a JavaLoad>,
+    pub java: Option<&'a (JavaPrograms, JavaLoad)>,
     pub times: Times,
     /// Makes destinations' names differ.
     pub round: u32,
 }
 
 impl Row {
-    /// Whether a broker that is there already is measured, any broker; else Sabir alone, started for it.
+    /// Whether any broker is measured; else Sabir alone, started for it.
     pub fn is_shared(&self) -> bool {
-        matches!(self.kind, Kind::Flood { .. } | Kind::Paced { .. } | Kind::Jms(_))
+        matches!(self.kind, Kind::Flood { .. } | Kind::Paced { .. } | Kind::Jms(_) | Kind::JmsBacklog)
+    }
+
+    /// Whether once is enough, because it takes minutes.
+    pub fn is_long(&self) -> bool {
+        matches!(self.kind, Kind::JmsBacklog)
     }
 
     /// Whether the disk's rate bears on it.
     pub fn syncs(&self) -> bool {
         match self.kind {
             Kind::Flood { persistent, .. } | Kind::Jms(JmsRow { persistent, .. }) => persistent,
-            Kind::Paced { .. } | Kind::Backlog => true,
+            Kind::Paced { .. } | Kind::Backlog | Kind::JmsBacklog => true,
             Kind::Start | Kind::Idle | Kind::Interface => false,
+        }
+    }
+
+    /// How many persistent messages a second it sends, if that is fixed.
+    pub fn pace(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Paced { per_s } | Kind::Jms(JmsRow { persistent: true, per_s: per_s @ 1.., .. }) => {
+                Some(per_s)
+            }
+            _ => None,
         }
     }
 
@@ -276,8 +297,12 @@ impl Row {
                 paced(place, &broker.load(&destination, pace))
             }
             Kind::Jms(row) => match place.java {
-                Some(load) => java::measure(row, broker, load, &destination, place.times),
+                Some((_, load)) => java::measure(row, broker, load, &destination, place.times),
                 None => Ok(Vec::new()),
+            },
+            Kind::JmsBacklog => match (place.java, place.built) {
+                (Some(java), Some(built)) => jms_backlog(broker.name, java, built, &destination, place),
+                _ => Ok(Vec::new()),
             },
             Kind::Backlog | Kind::Start | Kind::Idle | Kind::Interface => match place.built {
                 Some(built) if broker.name == "sabir" => own_broker(self.kind, built, place),
@@ -329,6 +354,22 @@ pub fn beside_syncs(figures: &mut Vec<Figure>, waiting: Option<usize>, before_pe
     }
     figures.push(Figure { metric: Metric::SyncsBefore, value: before_per_s });
     figures.push(Figure { metric: Metric::SyncsAfter, value: after_per_s });
+}
+
+/// The same on a broker of either kind that did nothing else.
+fn jms_backlog(
+    name: &str,
+    (programs, load): &(JavaPrograms, JavaLoad),
+    built: &Built,
+    queue: &str,
+    place: &Place<'_>,
+) -> Result<Vec<Figure>> {
+    if name == "sabir" {
+        let broker = Broker::sabir(built, place.under)?;
+        return java::backlog(broker, load, queue, place.times, |folder| Broker::launch_sabir(built, folder));
+    }
+    let broker = programs.start_activemq(place.under)?;
+    java::backlog(broker, load, queue, place.times, |folder| programs.launch_activemq(folder))
 }
 
 fn own_broker(kind: Kind, built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {

@@ -58,6 +58,8 @@ enum Verdict {
     Open,
     /// Nobody could be faster beside this load or this disk: the CPU per message is what counts.
     Bound,
+    /// A single sync takes longer than what is asked for.
+    BelowSync,
     /// Asked for only where the throughput is not reached.
     Spared,
 }
@@ -71,6 +73,7 @@ impl Verdict {
             Verdict::Unfit => "the disk changed meanwhile: run it again",
             Verdict::Open => "no peer in this run",
             Verdict::Bound => "the load or the disk is the bound: see the CPU",
+            Verdict::BelowSync => "less than what the disk takes for a sync",
             Verdict::Spared => "not asked for: the throughput is met",
         }
     }
@@ -215,6 +218,7 @@ impl Samples {
         match promise.metric {
             Metric::MessagesPerS if self.has_fickle_disk(promise) => Verdict::Unfit,
             Metric::MessagesPerS if self.is_out_of_reach(promise) => Verdict::Bound,
+            Metric::P99Us if self.is_below_a_sync(promise) => Verdict::BelowSync,
             Metric::CpuUsPerMessage => {
                 let mut rates = promises().filter(|other| {
                     (other.row, other.metric, other.unit) == (promise.row, Metric::MessagesPerS, promise.unit)
@@ -244,6 +248,13 @@ impl Samples {
         let wanted = promise.at_least * rate / ratio;
         let load = own(Metric::LoadBusyPercent).map(|busy| rate * 100.0 / busy);
         [load, own(Metric::DiskAllowsPerS)].into_iter().flatten().any(|allowed| wanted > allowed)
+    }
+
+    /// Whether a latency that is promised in parts of the best peer's is less than what a single sync takes at that pace.
+    fn is_below_a_sync(&self, promise: &Promise) -> bool {
+        let own = |metric| self.own(promise.row, metric);
+        let Some((p99_us, ratio)) = own(promise.metric).zip(self.kept(promise)) else { return false };
+        own(Metric::DiskP99Us).is_some_and(|sync_us| promise.at_least * p99_us / ratio < sync_us)
     }
 
     /// What Sabir promised in the rows measured and did not keep.
@@ -471,6 +482,19 @@ mod tests {
         assert_eq!(verdicts([20.0, 10.0], [1.0, 10.0], 50.0, 29.0), [Bound, Met]);
         assert_eq!(verdicts([20.0, 10.0], [2.0, 10.0], 70.0, 40.0), [Bound, Missed]);
         assert_eq!(verdicts([20.0, 10.0], [1.0, 10.0], 50.0, 10.0), [Unfit, Met]);
+    }
+
+    #[test]
+    fn no_latency_is_asked_for_that_the_disk_alone_exceeds() {
+        let verdict = |sync_us| {
+            let mut samples = Samples::default();
+            for (name, p99_us) in [("sabir", 500.0), ("activemq", 2000.0)] {
+                samples.add("jms-latency-2000", Metric::P99Us, name, p99_us);
+            }
+            samples.add("jms-latency-2000", Metric::DiskP99Us, "sabir", sync_us);
+            samples.held()[0].verdict
+        };
+        assert_eq!((verdict(201.0), verdict(199.0)), (Verdict::BelowSync, Verdict::Missed));
     }
 
     #[test]

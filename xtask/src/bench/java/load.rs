@@ -36,6 +36,8 @@ pub struct Order {
     pub asynchronous: bool,
     /// What a producer may have unconfirmed then; 0: no bound.
     pub window_bytes: usize,
+    /// How many are sent, or without producers received; 0: the run is measured by time.
+    pub messages: u64,
     /// Of all producers together; 0: as fast as it goes.
     pub per_s: u64,
     pub warm_up_ms: u64,
@@ -47,7 +49,7 @@ impl fmt::Display for Order {
         let Order { address, queue, producers, consumers, size_bytes, persistent, .. } = self;
         write!(out, "uri=tcp://{address} queue={queue} producers={producers} consumers={consumers} ")?;
         write!(out, "size_bytes={size_bytes} persistent={persistent} async={} ", self.asynchronous)?;
-        write!(out, "window_bytes={} per_s={} ", self.window_bytes, self.per_s)?;
+        write!(out, "window_bytes={} messages={} per_s={} ", self.window_bytes, self.messages, self.per_s)?;
         write!(out, "warm_up_ms={} measure_ms={}", self.warm_up_ms, self.measure_ms)
     }
 }
@@ -68,6 +70,8 @@ pub struct Seen {
     pub p50_us: f64,
     pub p99_us: f64,
     pub p999_us: f64,
+    /// From the first connection to the first message, where messages are only received.
+    pub first_ms: f64,
 }
 
 /// The first line.
@@ -128,6 +132,7 @@ mod tests {
             persistent: true,
             asynchronous: false,
             window_bytes: 0,
+            messages: 0,
             per_s: 0,
             warm_up_ms: 5,
             measure_ms: 7,
@@ -135,7 +140,7 @@ mod tests {
         assert_eq!(
             order.to_string(),
             "uri=tcp://127.0.0.1:61616 queue=a producers=1 consumers=2 size_bytes=1024 persistent=true async=false \
-             window_bytes=0 per_s=0 warm_up_ms=5 measure_ms=7"
+             window_bytes=0 messages=0 per_s=0 warm_up_ms=5 measure_ms=7"
         );
     }
 

@@ -13,9 +13,9 @@ mod load;
 mod rows;
 
 pub use load::JavaLoad;
-pub use rows::{JmsRow, PROMISES, measure, rows, warm_up};
+pub use rows::{JmsRow, PROMISES, backlog, measure, rows, warm_up};
 
-use super::broker::Broker;
+use super::broker::{Broker, Launched};
 use crate::workspace::{root, succeed};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -52,6 +52,11 @@ impl JavaPrograms {
     /// The real ActiveMQ under the folder `under`.
     pub fn start_activemq(&self, under: &Path) -> Result<Broker> {
         activemq::start(self, under)
+    }
+
+    /// The same on the data in a folder.
+    pub fn launch_activemq(&self, folder: &Path) -> Result<Launched> {
+        activemq::launch(self, folder)
     }
 
     /// A virtual machine of a size that never changes. Which collector it takes is its own choice.

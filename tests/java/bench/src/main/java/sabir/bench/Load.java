@@ -22,10 +22,16 @@ public final class Load {
             Order order = Order.parse(line);
             // What an earlier run left behind must not be collected in the midst of this one.
             System.gc();
-            Seen seen = order.perSecond() > 0 ? Paced.run(order) : Flood.run(order);
-            System.out.println(seen.json());
+            System.out.println(run(order).json());
         }
         System.exit(0);
+    }
+
+    private static Seen run(Order order) throws Exception {
+        if (order.messages() > 0) {
+            return Counted.run(order);
+        }
+        return order.perSecond() > 0 ? Paced.run(order) : Flood.run(order);
     }
 
     private static String client() {

@@ -19,20 +19,21 @@ import org.apache.activemq.ActiveMQConnectionFactory;
  * @param persistent whether messages are persistent
  * @param async whether persistent sends return before they are confirmed
  * @param windowBytes what a producer may have unconfirmed where sends return early; 0: no bound
+ * @param messages how many are sent, or without producers received; 0: the run is measured by time
  * @param perSecond messages a second of all producers together; 0: as fast as it goes
  * @param warmUpMs how long nothing is counted
  * @param measureMs how long is counted after that
  */
 record Order(String uri, String queue, int producers, int consumers, int sizeBytes, boolean persistent, boolean async,
-        int windowBytes, int perSecond, long warmUpMs, long measureMs) {
+        int windowBytes, int messages, int perSecond, long warmUpMs, long measureMs) {
 
     static Order parse(String line) {
         Map<String, String> words = Stream.of(line.trim().split(" ")).map(word -> word.split("=", 2))
                 .collect(Collectors.toMap(word -> word[0], word -> word[1]));
         return new Order(text(words, "uri"), text(words, "queue"), number(words, "producers"),
                 number(words, "consumers"), number(words, "size_bytes"), flag(words, "persistent"),
-                flag(words, "async"), number(words, "window_bytes"), number(words, "per_s"),
-                number(words, "warm_up_ms"), number(words, "measure_ms"));
+                flag(words, "async"), number(words, "window_bytes"), number(words, "messages"),
+                number(words, "per_s"), number(words, "warm_up_ms"), number(words, "measure_ms"));
     }
 
     private static String text(Map<String, String> words, String name) {

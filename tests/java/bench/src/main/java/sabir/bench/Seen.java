@@ -17,6 +17,9 @@ final class Seen {
     double processShare;
     double threadShare;
 
+    /** From the first connection to the first message, where messages are only received. */
+    double firstMs;
+
     private double p50Us;
     private double p99Us;
     private double p999Us;
@@ -37,7 +40,9 @@ final class Seen {
     String json() {
         return String.format(Locale.ROOT,
                 "{\"sent\":%d,\"sent_per_s\":%f,\"received_per_s\":%f,\"cpu_s\":%f,\"process_share\":%f,"
-                        + "\"thread_share\":%f,\"p50_us\":%f,\"p99_us\":%f,\"p999_us\":%f}",
-                sent, sentPerS, receivedPerS, cpuS, processShare, threadShare, p50Us, p99Us, p999Us);
+                        + "\"thread_share\":%f,\"p50_us\":%f,\"p99_us\":%f,\"p999_us\":%f,"
+                        + "\"first_ms\":%f}",
+                sent, sentPerS, receivedPerS, cpuS, processShare, threadShare, p50Us, p99Us, p999Us,
+                firstMs);
     }
 }
