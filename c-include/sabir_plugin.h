@@ -214,6 +214,11 @@
 #define SABIR_CAP_STORE_LOCK (UINT64_C(1) << 4)
 
 /**
+ * Store capability: `maintain` works. Since 1.2.
+ */
+#define SABIR_CAP_STORE_MAINTAIN (UINT64_C(1) << 5)
+
+/**
  * `matches`: these bytes are not this protocol. Since 1.0.
  */
 #define SABIR_MATCH_NO INT64_C(0)
@@ -791,6 +796,29 @@
 #define SABIR_READ_RANGE UINT32_C(2)
 
 /**
+ * What `read` gives of each record: no byte of it, but some that are the same for all entries of one record and differ
+ * between records, as long as the store is open and nothing is submitted. Stores that cannot tell answer
+ * `SABIR_ERR_UNSUPPORTED`. Since 1.2.
+ */
+#define SABIR_READ_IDENTITY UINT32_C(3)
+
+/**
+ * Verb of `maintain`: look at everything that is stored, and change nothing. Since 1.2.
+ */
+#define SABIR_MAINTAIN_CHECK UINT32_C(1)
+
+/**
+ * Verb of `maintain`: make a store that cannot be opened, or that has damaged records, whole again without what is
+ * lost. Changes nothing unless the options say `"accept_loss": true`. Since 1.2.
+ */
+#define SABIR_MAINTAIN_REPAIR UINT32_C(2)
+
+/**
+ * Verb of `maintain`: give back the room that nothing living needs. Since 1.2.
+ */
+#define SABIR_MAINTAIN_COMPACT UINT32_C(3)
+
+/**
  * Framing: a stream of bytes without boundaries. Since 1.0.
  */
 #define SABIR_FRAMING_STREAM UINT32_C(1)
@@ -823,7 +851,7 @@
 /**
  * Minor version of the ABI: grows whenever something is appended. Since 1.0.
  */
-#define SABIR_ABI_MINOR UINT32_C(1)
+#define SABIR_ABI_MINOR UINT32_C(2)
 
 /**
  * Success. Since 1.0.
@@ -909,6 +937,8 @@
  * Any other failure. Since 1.0.
  */
 #define SABIR_ERR_OTHER INT64_C(-16)
+
+typedef struct Option_sabir_store_progress Option_sabir_store_progress;
 
 /**
  * A file descriptor registered with the host's reactor. Opaque. Since 1.0.
@@ -2182,6 +2212,13 @@ typedef struct sabir_log_summary {
 typedef int64_t (*sabir_store_visit_log)(void *arg, const struct sabir_log_summary *log);
 
 /**
+ * Told how far `maintain` has come: what it is doing, in a word or two, and how much of it is done, in bytes or entries;
+ * `total` 0: unknown. Answers `SABIR_OK` to go on, anything else to stop as soon as that leaves nothing half done.
+ * Since 1.2.
+ */
+typedef int64_t (*sabir_store_progress)(void *arg, struct sabir_slice phase, uint64_t done, uint64_t total);
+
+/**
  * Figures of a store. Since 1.0.
  */
 typedef struct sabir_store_stats {
@@ -2334,6 +2371,22 @@ typedef struct sabir_store_vtable {
      * `SABIR_CAP_STORE_BACKUP`.
      */
     int64_t (*backup)(void *store, struct sabir_slice path, struct sabir_error *error);
+    /**
+     * Looks after a store that is *not* open: `config` is what `open` takes, and `SABIR_ERR_LOCKED` the answer while
+     * anybody has the store. `verb` is one of `SABIR_MAINTAIN_*`, `SABIR_ERR_UNSUPPORTED` the answer to those that the
+     * store does not have. `options` is a JSON object, or empty. `report` receives a JSON object, *owned* by the caller;
+     * `docs/plugin-abi.md` says what is in it. That something is damaged is no failure of this call but stands in the
+     * report. Called on a thread that may block, for as long as it takes. Only with `SABIR_CAP_STORE_MAINTAIN`.
+     * Since 1.2.
+     */
+    int64_t (*maintain)(const struct sabir_host *host,
+                        struct sabir_slice config,
+                        uint32_t verb,
+                        struct sabir_slice options,
+                        struct Option_sabir_store_progress progress,
+                        void *arg,
+                        struct sabir_bytes *report,
+                        struct sabir_error *error);
 } sabir_store_vtable;
 
 /**
@@ -2843,7 +2896,7 @@ SABIR_ASSERT_(offsetof(sabir_store_stats, free_bytes) == 32);
 SABIR_ASSERT_(offsetof(sabir_store_stats, syncs) == 40);
 SABIR_ASSERT_(offsetof(sabir_store_stats, written_bytes) == 48);
 SABIR_ASSERT_(offsetof(sabir_store_stats, index_bytes) == 56);
-SABIR_ASSERT_(sizeof(sabir_store_vtable) == 112);
+SABIR_ASSERT_(sizeof(sabir_store_vtable) == 120);
 SABIR_ASSERT_(offsetof(sabir_store_vtable, struct_size) == 0);
 SABIR_ASSERT_(offsetof(sabir_store_vtable, reserved) == 4);
 SABIR_ASSERT_(offsetof(sabir_store_vtable, open) == 8);
@@ -2859,6 +2912,7 @@ SABIR_ASSERT_(offsetof(sabir_store_vtable, lock_keep) == 80);
 SABIR_ASSERT_(offsetof(sabir_store_vtable, region) == 88);
 SABIR_ASSERT_(offsetof(sabir_store_vtable, unpin) == 96);
 SABIR_ASSERT_(offsetof(sabir_store_vtable, backup) == 104);
+SABIR_ASSERT_(offsetof(sabir_store_vtable, maintain) == 112);
 SABIR_ASSERT_(sizeof(sabir_verb_detail) == 48);
 #undef SABIR_ASSERT_
 #endif

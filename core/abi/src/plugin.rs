@@ -51,6 +51,8 @@ pub const SABIR_CAP_STORE_REGION: u64 = 1 << 2;
 pub const SABIR_CAP_STORE_BACKUP: u64 = 1 << 3;
 /// Store capability: `lock_acquire` and `lock_keep` are there. Since 1.0.
 pub const SABIR_CAP_STORE_LOCK: u64 = 1 << 4;
+/// Store capability: `maintain` works. Since 1.2.
+pub const SABIR_CAP_STORE_MAINTAIN: u64 = 1 << 5;
 
 /// One thing that a plugin can do. *Static*: lives as long as the library. Since 1.0.
 #[repr(C)]

@@ -47,6 +47,19 @@ pub const SABIR_READ_HEAD: u32 = 1;
 /// What `read` gives: the bytes `piece_offset` and following, at most `piece_len`, of the first record. Since 1.0.
 pub const SABIR_READ_RANGE: u32 = 2;
 
+/// What `read` gives of each record: no byte of it, but some that are the same for all entries of one record and differ
+/// between records, as long as the store is open and nothing is submitted. Stores that cannot tell answer
+/// `SABIR_ERR_UNSUPPORTED`. Since 1.2.
+pub const SABIR_READ_IDENTITY: u32 = 3;
+
+/// Verb of `maintain`: look at everything that is stored, and change nothing. Since 1.2.
+pub const SABIR_MAINTAIN_CHECK: u32 = 1;
+/// Verb of `maintain`: make a store that cannot be opened, or that has damaged records, whole again without what is
+/// lost. Changes nothing unless the options say `"accept_loss": true`. Since 1.2.
+pub const SABIR_MAINTAIN_REPAIR: u32 = 2;
+/// Verb of `maintain`: give back the room that nothing living needs. Since 1.2.
+pub const SABIR_MAINTAIN_COMPACT: u32 = 3;
+
 /// One operation of a batch. *Borrowed* during `submit`. Fields that an operation does not use are zero. Since 1.0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +175,12 @@ pub struct sabir_log_summary {
 
 /// Receives the summaries of all logs; answers `SABIR_OK` to go on, anything else to stop. Since 1.0.
 pub type sabir_store_visit_log = unsafe extern "C" fn(arg: *mut c_void, log: *const sabir_log_summary) -> i64;
+
+/// Told how far `maintain` has come: what it is doing, in a word or two, and how much of it is done, in bytes or entries;
+/// `total` 0: unknown. Answers `SABIR_OK` to go on, anything else to stop as soon as that leaves nothing half done.
+/// Since 1.2.
+pub type sabir_store_progress =
+    unsafe extern "C" fn(arg: *mut c_void, phase: sabir_slice, done: u64, total: u64) -> i64;
 
 /// Figures of a store. Since 1.0.
 #[repr(C)]
@@ -307,4 +326,23 @@ pub struct sabir_store_vtable {
     /// `SABIR_CAP_STORE_BACKUP`.
     pub backup:
         Option<unsafe extern "C" fn(store: *mut c_void, path: sabir_slice, error: *mut sabir_error) -> i64>,
+
+    /// Looks after a store that is *not* open: `config` is what `open` takes, and `SABIR_ERR_LOCKED` the answer while
+    /// anybody has the store. `verb` is one of `SABIR_MAINTAIN_*`, `SABIR_ERR_UNSUPPORTED` the answer to those that the
+    /// store does not have. `options` is a JSON object, or empty. `report` receives a JSON object, *owned* by the caller;
+    /// `docs/plugin-abi.md` says what is in it. That something is damaged is no failure of this call but stands in the
+    /// report. Called on a thread that may block, for as long as it takes. Only with `SABIR_CAP_STORE_MAINTAIN`.
+    /// Since 1.2.
+    pub maintain: Option<
+        unsafe extern "C" fn(
+            host: *const sabir_host,
+            config: sabir_slice,
+            verb: u32,
+            options: sabir_slice,
+            progress: Option<sabir_store_progress>,
+            arg: *mut c_void,
+            report: *mut sabir_bytes,
+            error: *mut sabir_error,
+        ) -> i64,
+    >,
 }

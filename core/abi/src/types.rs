@@ -6,7 +6,7 @@ use core::ffi::c_void;
 /// Major version of the ABI. Plugins of another major version are refused. Since 1.0.
 pub const SABIR_ABI_MAJOR: u32 = 1;
 /// Minor version of the ABI: grows whenever something is appended. Since 1.0.
-pub const SABIR_ABI_MINOR: u32 = 1;
+pub const SABIR_ABI_MINOR: u32 = 2;
 
 /// Success. Since 1.0.
 pub const SABIR_OK: i64 = 0;

@@ -104,7 +104,7 @@ layouts! {
     }
     sabir_store_vtable {
         struct_size, reserved, open, recover, submit, sync, read, scan, stats, close, lock_acquire, lock_keep, region,
-        unpin, backup,
+        unpin, backup, maintain,
     }
 }
 

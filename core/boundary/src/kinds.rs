@@ -1,7 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The small words of the contract as Rust enums: framings, chunks, flows, matches.
+//! The small words of the contract as Rust enums: framings, chunks, flows, matches, maintenance.
 
 use sabir_abi::*;
+
+/// What is to be done with a store that is not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Maintenance {
+    /// Look at everything, and change nothing.
+    Check,
+    /// Make it whole again, without what is lost.
+    Repair,
+    /// Give back the room that nothing living needs.
+    Compact,
+}
+
+impl Maintenance {
+    /// Its number in the contract.
+    pub fn number(self) -> u32 {
+        match self {
+            Maintenance::Check => SABIR_MAINTAIN_CHECK,
+            Maintenance::Repair => SABIR_MAINTAIN_REPAIR,
+            Maintenance::Compact => SABIR_MAINTAIN_COMPACT,
+        }
+    }
+
+    /// What a number of the contract means; `None`: a later version's.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Maintenance::Check, Maintenance::Repair, Maintenance::Compact]
+            .into_iter()
+            .find(|verb| verb.number() == number)
+    }
+}
 
 /// What boundaries a link has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

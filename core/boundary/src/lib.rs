@@ -40,7 +40,7 @@ pub use buffers::{BodyAssembler, Capacities, OutBuffers, Segment, VerbError};
 pub use error::{Error, ErrorCode, Result};
 pub use events::{DeliveryArray, ReplyArray};
 pub use item::{Item, Summary};
-pub use kinds::{ChunkInfo, Flow, Framing, Match};
+pub use kinds::{ChunkInfo, Flow, Framing, Maintenance, Match};
 pub use link::{Link, Listener};
 pub use slices::Attributes;
 pub use stats::Stats;

@@ -83,6 +83,7 @@ impl Kind {
                 (SABIR_CAP_STORE_REGION, "region"),
                 (SABIR_CAP_STORE_BACKUP, "backup"),
                 (SABIR_CAP_STORE_LOCK, "lock"),
+                (SABIR_CAP_STORE_MAINTAIN, "maintain"),
             ],
         }
     }

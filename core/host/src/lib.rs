@@ -32,5 +32,5 @@ pub use registry::{Component, Registry};
 pub use sabir_abi as abi;
 pub use sabir_boundary::buffers::{BodyAssembler, Capacities, OutBuffers, Segment, SegmentBytes, VerbError};
 pub use sabir_boundary::{ChunkInfo, Error, ErrorCode, Flow, Framing, Match, Result};
-pub use store::{Region, Stats, Store};
+pub use store::{Maintenance, Region, Stats, Store};
 pub use transport::{Link, Listener, Transport};

@@ -6,10 +6,10 @@ use crate::describe::{Description, Kind, Origin};
 use crate::load::{self, Checked, LoadError, Table};
 use crate::protocol::Protocol;
 use crate::runtime;
-use crate::store::Store;
+use crate::store::{self, Progress, Store};
 use crate::transport::Transport;
 use sabir_abi::{sabir_plugin, sabir_transport_vtable};
-use sabir_boundary::{Error, Result, error};
+use sabir_boundary::{Error, Maintenance, Result, error};
 use std::path::{Path, PathBuf};
 
 /// The plugins of this process, and their components.
@@ -240,6 +240,21 @@ impl Component {
     pub fn open_store(&self, config: &str) -> Result<Store> {
         match self.table {
             Table::Store(table) => Store::open(table, &self.name, self.capabilities, config),
+            _ => Err(self.other_kind(Kind::Store)),
+        }
+    }
+
+    /// Looks after a store that is not open; `config` is what [`open_store`](Self::open_store) takes, `options` a JSON
+    /// object or empty. Answers the store's report, as JSON. Blocks for as long as it takes.
+    pub fn maintain_store(
+        &self,
+        config: &str,
+        verb: Maintenance,
+        options: &str,
+        progress: &mut Progress<'_>,
+    ) -> Result<String> {
+        match self.table {
+            Table::Store(table) => store::maintain(table, config, verb, options, progress),
             _ => Err(self.other_kind(Kind::Store)),
         }
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Stores of plugins.
 
+use crate::runtime;
 use crate::transport::{checked, open_instance};
 use bytes::{Bytes, BytesMut};
 use sabir_abi::*;
-pub use sabir_boundary::Stats;
 use sabir_boundary::batch::{BatchOps, level_number};
 use sabir_boundary::{Error, ErrorCode, Result, error, owned, slices};
+pub use sabir_boundary::{Maintenance, Stats};
 use sabir_model::store::{Batch, LogRange, LogSummary, Read, Record, Want};
 use std::ffi::c_void;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
@@ -131,6 +132,7 @@ impl Store {
             Want::All => (SABIR_READ_ALL, 0, 0),
             Want::Head { len } => (SABIR_READ_HEAD, 0, len),
             Want::Range { offset, len } => (SABIR_READ_RANGE, offset, len),
+            Want::Identity => (SABIR_READ_IDENTITY, 0, 0),
         };
         let raw = sabir_read {
             struct_size: size_of::<sabir_read>() as u32,
@@ -252,6 +254,55 @@ impl Store {
         // SAFETY: zeroed by us, filled by the callee, read once.
         unsafe { checked(status, detail) }.map(|_| ())
     }
+}
+
+/// Told what maintenance is doing, how much of it is done, and how much there is (0: unknown); false: stop.
+pub type Progress<'a> = dyn FnMut(&str, u64, u64) -> bool + 'a;
+
+/// Looks after a store that is not open. Answers the store's report, as JSON.
+pub(crate) fn maintain(
+    table: &'static sabir_store_vtable,
+    config: &str,
+    verb: Maintenance,
+    options: &str,
+    mut progress: &mut Progress<'_>,
+) -> Result<String> {
+    let maintain = table.maintain.ok_or_else(|| Error::unsupported("looking after this store"))?;
+    let (config, options) = (slices::text(config), slices::text(options));
+    let (mut report, mut detail) = (owned::none(), error::empty());
+    let arg: *mut &mut Progress<'_> = &raw mut progress;
+    // SAFETY: the table was checked when the plugin was loaded; `tell` gets the function that it expects; the arguments
+    // are valid during the call.
+    let status = unsafe {
+        maintain(
+            runtime::table(),
+            config,
+            verb.number(),
+            options,
+            Some(tell),
+            arg.cast(),
+            &mut report,
+            &mut detail,
+        )
+    };
+    // SAFETY: zeroed by us, filled by the callee, read once; after a success the report is ours.
+    let report = unsafe {
+        checked(status, detail)?;
+        owned::into_bytes(report)
+    };
+    String::from_utf8(report.into())
+        .map_err(|_| Error::new(ErrorCode::Invalid, "the store's report is no UTF-8".to_owned()))
+}
+
+unsafe extern "C" fn tell(arg: *mut c_void, phase: sabir_slice, done: u64, total: u64) -> i64 {
+    // A panic must not unwind into the plugin.
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // SAFETY: `arg` is of the function that `maintain` lends; the phase is the store's, during the call.
+        let (progress, phase) =
+            unsafe { (&mut *arg.cast::<&mut Progress<'_>>(), slices::str(phase).unwrap_or_default()) };
+        progress(phase, done, total)
+    }));
+    if told.unwrap_or(false) { SABIR_OK } else { SABIR_ERR_CLOSED }
 }
 
 /// Where a file has the record of an entry. Keeps the record there, and the store open, until it is dropped.

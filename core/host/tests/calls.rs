@@ -5,7 +5,8 @@
 mod sample;
 
 use ::sabir_host::{
-    ChunkInfo, ErrorCode, Flow, Framing, Link, Match, OutBuffers, Protocol, Registry, Store, Transport,
+    ChunkInfo, ErrorCode, Flow, Framing, Link, Maintenance, Match, OutBuffers, Protocol, Registry, Store,
+    Transport,
 };
 use sabir_model::delivery::DeliveryKind;
 use sabir_model::message::{Fixed, HeadWriter};
@@ -297,6 +298,30 @@ fn put(key: &str) -> Batch {
 
 fn read_of(log: u64, from: u64, last: u64, max_records: u64) -> Read {
     Read { log, from, last, max_records, max_bytes: 0, want: Want::All }
+}
+
+#[test]
+fn a_store_that_is_not_open_is_looked_after_and_tells_how_far_it_has_come() {
+    let registry = registry();
+    let component = registry.store("sample").unwrap();
+    let mut told = Vec::new();
+    let report =
+        component.maintain_store("{}", Maintenance::Repair, "{\"x\":1}", &mut |phase, done, total| {
+            told.push((phase.to_owned(), done, total));
+            true
+        });
+    assert_eq!(report, Ok("Repair {\"x\":1}".to_owned()));
+    assert_eq!(told, [("looking".to_owned(), 1, 2)]);
+    let stopped = component.maintain_store("{}", Maintenance::Check, "", &mut |_, _, _| false);
+    assert_eq!(stopped.unwrap_err().code, ErrorCode::Closed);
+    let panics = component.maintain_store("panic-maintain", Maintenance::Compact, "", &mut |_, _, _| true);
+    assert_eq!(panics.unwrap_err().code, ErrorCode::Panic);
+    let unwinds = component.maintain_store("{}", Maintenance::Check, "", &mut |_, _, _| panic!("here"));
+    assert_eq!(
+        unwinds.unwrap_err().code,
+        ErrorCode::Closed,
+        "a panic of the host's does not reach the plugin"
+    );
 }
 
 #[test]

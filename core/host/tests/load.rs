@@ -5,10 +5,11 @@
 mod sample;
 
 use ::sabir_host::describe::{Kind, Origin};
-use ::sabir_host::{LoadError, Registry};
+use ::sabir_host::{LoadError, Maintenance, Registry};
 use sabir_abi::*;
 use std::ffi::c_void;
 use std::fs;
+use std::mem::offset_of;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -184,6 +185,7 @@ fn a_missing_function_is_named_with_who_needs_it() {
     let text = named(with_table(Kind::Store, |table: &mut Store| table.unpin = None), "unpin");
     assert!(text.contains("which its capability region asks for"), "{text}");
     named(with_table(Kind::Store, |table: &mut Store| table.backup = None), "backup");
+    named(with_table(Kind::Store, |table: &mut Store| table.maintain = None), "maintain");
 }
 
 #[test]
@@ -223,14 +225,31 @@ fn tables_that_are_null_or_truncated_are_refused() {
     let mut component = components().remove(0);
     component.vtable = ptr::null();
     assert!(matches!(refusal(with_components(vec![component])), LoadError::Null { .. }));
-    let short = with_table(Kind::Store, |table: &mut sabir_store_vtable| table.struct_size -= 8);
+    let first = offset_of!(sabir_store_vtable, maintain) as u32;
+    let short = with_table(Kind::Store, |table: &mut sabir_store_vtable| table.struct_size = first - 8);
     let error = refusal(short);
     let LoadError::Truncated { what, expected, found, .. } = &error else { panic!("{error}") };
-    assert_eq!(
-        (what.as_str(), *expected),
-        ("the table of the store \"sample\"", size_of::<sabir_store_vtable>())
-    );
+    assert_eq!((what.as_str(), *expected), ("the table of the store \"sample\"", first as usize));
     assert_eq!(*found, expected - 8);
+}
+
+#[test]
+fn a_store_with_the_table_of_version_1_0_loads_and_what_it_lacks_is_absent() {
+    let first = offset_of!(sabir_store_vtable, maintain);
+    let mut component = components().remove(2);
+    component.capabilities &= !SABIR_CAP_STORE_MAINTAIN;
+    let mut table = vec![0_u64; first / size_of::<u64>()].into_boxed_slice();
+    // SAFETY: both have at least so many bytes; nothing lies behind the shorter table that a reader could take for more.
+    unsafe { ptr::copy_nonoverlapping(component.vtable.cast::<u8>(), table.as_mut_ptr().cast(), first) };
+    // The size stands first.
+    table[0] = first as u64;
+    component.vtable = Box::leak(table).as_ptr().cast();
+    let mut registry = Registry::new();
+    registry.add(leak(with_components(vec![component]))).unwrap();
+    let component = registry.store("sample").unwrap();
+    assert_eq!(component.open_store("{}").unwrap().stats().unwrap().live_records, 7);
+    let error = component.maintain_store("{}", Maintenance::Check, "", &mut |_, _, _| true).unwrap_err();
+    assert_eq!(error.code, ::sabir_host::ErrorCode::Unsupported);
 }
 
 #[test]

@@ -163,6 +163,9 @@ pub enum Want {
         /// How many at the most.
         len: u64,
     },
+    /// Nothing of it, but bytes that entries of the same record share, and no others have. They mean something only while
+    /// nothing is submitted.
+    Identity,
 }
 
 /// What to read.

@@ -5,8 +5,8 @@
 //! failed write or sync is final), are those of the contract: see the store part of `sabir-abi`.
 
 use crate::{Error, Host, Result};
-pub use sabir_boundary::Stats;
 pub use sabir_boundary::batch::{BatchOps, OpRef, Ops, Pieces};
+pub use sabir_boundary::{Maintenance, Stats};
 pub use sabir_model::store::{Batch, Level, LogId, LogRange, LogSummary, Op, Read, Record, TEMPORARY, Want};
 use std::fmt;
 use std::os::fd::AsFd;
@@ -99,6 +99,21 @@ pub trait Store: Send + Sync + Sized + 'static {
     fn backup(&self, path: &Path) -> Result<()> {
         let _ = path;
         Err(Error::unsupported("copying this store"))
+    }
+
+    /// Looks after a store that is not open; `config` is what [`open`](Store::open) takes, `options` a JSON object or
+    /// empty. Answers a report, as JSON: see `docs/plugin-abi.md`. [`ErrorCode::Locked`](crate::ErrorCode::Locked) while
+    /// anybody has the store. `progress` is told what is being done, how much of it is done, and how much there is (0:
+    /// unknown); false from it: stop as soon as that leaves nothing half done. Only with `SABIR_CAP_STORE_MAINTAIN`.
+    fn maintain(
+        host: Host,
+        config: &str,
+        verb: Maintenance,
+        options: &str,
+        progress: &mut dyn FnMut(&str, u64, u64) -> bool,
+    ) -> Result<String> {
+        let _ = (host, config, verb, options, progress);
+        Err(Error::unsupported("looking after this store"))
     }
 
     /// Makes everything submitted durable, and ends the store's threads. The store is gone whatever it answers.

@@ -87,12 +87,36 @@ impl Libraries for Registry {
 
 /// Takes the libraries that the configuration needs and that are not there yet.
 pub fn load(config: &Config, libraries: &mut impl Libraries) -> Result<(), PluginsError> {
+    take_files(config, libraries)?;
+    take_all(config, libraries, needed(config))
+}
+
+/// Takes the libraries that the configuration names one by one.
+fn take_files(config: &Config, libraries: &mut impl Libraries) -> Result<(), PluginsError> {
     for file in &config.plugins.files {
         let what = format!("plugins.files: {}", file.display());
         let path = find(config, file, &what)?;
         libraries.take(&path, &what)?;
     }
-    for (kind, name) in needed(config) {
+    Ok(())
+}
+
+/// Takes the libraries of these components alone.
+pub fn load_only(
+    config: &Config,
+    libraries: &mut impl Libraries,
+    components: &[(Kind, String)],
+) -> Result<(), PluginsError> {
+    take_files(config, libraries)?;
+    take_all(config, libraries, components.to_vec())
+}
+
+fn take_all(
+    config: &Config,
+    libraries: &mut impl Libraries,
+    components: Vec<(Kind, String)>,
+) -> Result<(), PluginsError> {
+    for (kind, name) in components {
         if libraries.has(kind, &name) {
             continue;
         }

@@ -5,14 +5,15 @@ use crate::config::{Options, SCHEMA};
 use crate::files::{Supply, locked};
 use crate::format::file;
 use crate::keeper::Keeping;
-use crate::recovery::{self, Report};
+use crate::maintain;
+use crate::recovery::{self, Recovered, Report};
 use crate::shared::{Class, Counters, Orders, Shared, State};
 use crate::sys::Directory;
 use crate::walk::Walks;
 use crate::writer::Writer;
 use sabir_model::store::{Level, LogSummary, Read, Record};
-use sabir_sdk::disk::{Disk, LockError};
-use sabir_sdk::store::{Ops, Stats, Store};
+use sabir_sdk::disk::{Disk, DiskLock, LockError};
+use sabir_sdk::store::{Maintenance, Ops, Stats, Store};
 use sabir_sdk::{Error, ErrorCode, Host, Result, abi};
 use std::io;
 use std::path::Path;
@@ -31,17 +32,21 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal on a disk: the real one, or one that is simulated.
     pub fn open_on(disk: Arc<dyn Disk>, options: Options, host: Host) -> Result<Self> {
-        let lock =
-            disk.lock(file::LOCK, &format!("process {}", std::process::id())).map_err(
-                |error| match error {
-                    LockError::Held(by) => {
-                        let text = format!("the journal in {} is in use by {by}", disk.describe());
-                        Error::new(ErrorCode::Locked, text)
-                    }
-                    LockError::Io(error) => cannot(&*disk, "be locked", &error),
-                },
-            )?;
+        let lock = lock(&*disk)?;
         let recovered = recovery::recover(&*disk, &host)?;
+        let mut journal = Journal::assemble(disk, options, host, lock, recovered);
+        journal.begin()?;
+        Ok(journal)
+    }
+
+    /// A journal that can be read. Nothing is written before it [begins](Self::begin).
+    pub(crate) fn assemble(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        host: Host,
+        lock: Box<dyn DiskLock>,
+        recovered: Recovered,
+    ) -> Self {
         let sizes = [options.first_file_bytes, options.file_bytes];
         let identity = recovered.identity;
         let supply = Supply::new(
@@ -75,18 +80,27 @@ impl Journal {
             counters: Counters::default(),
             lock,
         });
+        Journal { shared, keeper: None, report: recovered.report }
+    }
+
+    /// Begins a new epoch with a first file.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        let shared = &self.shared;
         let first =
             shared.supply.take(0, false).map_err(|error| cannot(&*shared.disk, "be written", &error))?.0;
         shared.begin_file(&mut locked(&shared.writer), first)?;
-        let mut journal = Journal { shared, keeper: None, report: recovered.report };
-        if journal.shared.options.background {
-            let shared = journal.shared.clone();
+        if shared.options.background {
+            let shared = shared.clone();
             shared.poke();
             let thread = std::thread::Builder::new().name("journal-keeper".to_owned());
             let keeper = thread.spawn(move || shared.run_keeper());
-            journal.keeper = Some(keeper.map_err(|error| cannot(&*journal.shared.disk, "be kept", &error))?);
+            self.keeper = Some(keeper.map_err(|error| cannot(&*self.shared.disk, "be kept", &error))?);
         }
-        Ok(journal)
+        Ok(())
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// What recovery found.
@@ -97,10 +111,6 @@ impl Journal {
     /// Writes a checkpoint now.
     pub fn checkpoint(&self) -> Result<()> {
         self.shared.checkpoint(&mut locked(&self.shared.keeping), false)
-    }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
     }
 
     /// The summary of every log that survives.
@@ -147,6 +157,17 @@ impl Drop for Journal {
     }
 }
 
+/// Takes the lock that keeps others out.
+pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn DiskLock>> {
+    disk.lock(file::LOCK, &format!("process {}", std::process::id())).map_err(|error| match error {
+        LockError::Held(by) => {
+            let text = format!("the journal in {} is in use by {by}", disk.describe());
+            Error::new(ErrorCode::Locked, text)
+        }
+        LockError::Io(error) => cannot(disk, "be locked", &error),
+    })
+}
+
 fn cannot(disk: &dyn Disk, what: &str, error: &io::Error) -> Error {
     let code = match error.kind() {
         _ if crate::files::is_full(error) => ErrorCode::Full,
@@ -161,21 +182,27 @@ fn cannot(disk: &dyn Disk, what: &str, error: &io::Error) -> Error {
     Error::new(code, format!("the journal in {} cannot {what}: {error}{hint}", disk.describe()))
 }
 
+fn directory(options: &Options) -> Result<Arc<dyn Disk>> {
+    let disk = Directory::open(Path::new(&options.path)).map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorCode::Denied,
+            _ => ErrorCode::Io,
+        };
+        Error::new(code, format!("the journal's directory {} cannot be opened: {error}", options.path))
+    })?;
+    Ok(Arc::new(disk))
+}
+
 impl Store for Journal {
     const NAME: &'static str = "journal";
-    const CAPABILITIES: u64 = abi::SABIR_CAP_STORE_PERSISTENT | abi::SABIR_CAP_STORE_REPLACE;
+    const CAPABILITIES: u64 =
+        abi::SABIR_CAP_STORE_PERSISTENT | abi::SABIR_CAP_STORE_REPLACE | abi::SABIR_CAP_STORE_MAINTAIN;
     const CONFIG_SCHEMA: &'static str = SCHEMA;
 
     fn open(host: Host, config: &str) -> Result<Self> {
         let options = Options::parse(config)?;
-        let disk = Directory::open(Path::new(&options.path)).map_err(|error| {
-            let code = match error.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorCode::Denied,
-                _ => ErrorCode::Io,
-            };
-            Error::new(code, format!("the journal's directory {} cannot be opened: {error}", options.path))
-        })?;
-        Journal::open_on(Arc::new(disk), options, host)
+        let disk = directory(&options)?;
+        Journal::open_on(disk, options, host)
     }
 
     fn recover(&self, visit: &mut dyn FnMut(&LogSummary) -> Result<()>) -> Result<()> {
@@ -236,6 +263,23 @@ impl Store for Journal {
             written_bytes: shared.counters.written_bytes.load(Relaxed),
             index_bytes: index.memory_bytes,
         }
+    }
+
+    fn maintain(
+        host: Host,
+        config: &str,
+        verb: Maintenance,
+        options: &str,
+        progress: &mut dyn FnMut(&str, u64, u64) -> bool,
+    ) -> Result<String> {
+        let wanted = maintain::Wanted::parse(options)?;
+        let options = Options::parse(config)?;
+        if !Path::new(&options.path).is_dir() {
+            let text = format!("there is no journal in {}: it is no directory", options.path);
+            return Err(Error::new(ErrorCode::NotFound, text));
+        }
+        let disk = directory(&options)?;
+        maintain::run(disk, options, host, verb, wanted, progress)
     }
 
     fn close(mut self) -> Result<()> {

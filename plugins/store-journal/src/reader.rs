@@ -30,6 +30,9 @@ const GAP_BYTES: u64 = 16 * 1024;
 /// And together are at most this, save for a single longer one.
 const RUN_BYTES: u64 = 1024 * 1024;
 
+/// Length of what tells records apart: a file's number, and a place in it.
+const IDENTITY_BYTES: u64 = 12;
+
 /// An entry, with where its record lies.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -56,6 +59,12 @@ impl Found {
 
     fn end(&self) -> u64 {
         self.start() + stored_len(self.len)
+    }
+
+    // What no other record has: the place where it lies.
+    fn identity(&self) -> Bytes {
+        let (file, start) = (self.place.file.to_le_bytes(), self.start().to_le_bytes());
+        Bytes::from([&file[..], &start[..]].concat())
     }
 
     fn located(&self, file: &DataFile) -> Located {
@@ -383,6 +392,7 @@ impl Shared {
     ) -> Result<Bytes> {
         let head = match what.want {
             Want::Head { len } => len.min(entry.len),
+            Want::Identity => return Ok(entry.identity()),
             _ => entry.len,
         };
         if head < entry.len && entry.len > BLOCK {
@@ -519,6 +529,14 @@ impl Shared {
         Ok(Some(found))
     }
 
+    /// The first bytes of an entry's record as they lie there, damaged or not; `None`: not even its place is known.
+    pub fn front_unverified(&self, log: u64, seq: u64, len: u64) -> Option<Bytes> {
+        let found = self.locate_around(log, seq).ok()??.into_iter().find(|entry| entry.seq == seq)?;
+        let file = self.file(&self.state(), found.place.file).ok()?;
+        let start = found.start() + table_len(found.len);
+        self.fetch_bytes(&file, start, len.min(found.len)).ok()
+    }
+
     /// The whole record of an entry.
     pub fn read_record(&self, log: u64, entry: &Found) -> Result<Bytes> {
         let run = self.fetch_run(std::slice::from_ref(entry))?;
@@ -530,6 +548,7 @@ impl Shared {
 fn given_bytes(what: &Read, size: u64) -> u64 {
     match what.want {
         Want::Head { len } => size.min(len),
+        Want::Identity => IDENTITY_BYTES,
         _ => size,
     }
 }

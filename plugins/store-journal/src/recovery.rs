@@ -7,6 +7,7 @@
 //! unfinished; then the store is not opened. An unfinished tail is cut. Recovery writes nothing but removals of what
 //! nobody needs, so it can be interrupted anywhere and run again.
 
+pub mod salvage;
 mod scan;
 mod survey;
 
@@ -67,23 +68,23 @@ struct Start {
     state: bool,
 }
 
-/// Reads a journal.
+/// Reads a journal, and removes the files that nobody needs.
 pub fn recover(disk: &dyn Disk, host: &Host) -> Result<Recovered> {
+    read(disk, host, true)
+}
+
+/// Reads a journal, and changes nothing.
+pub fn examine(disk: &dyn Disk, host: &Host) -> Result<Recovered> {
+    read(disk, host, false)
+}
+
+fn read(disk: &dyn Disk, host: &Host, tidy: bool) -> Result<Recovered> {
     disk.sync_dir().map_err(|error| {
         Error::new(ErrorCode::Io, format!("the journal in {} cannot be synced: {error}", disk.describe()))
     })?;
     let survey = Survey::of(disk)?;
     let mut report = Report { notes: survey.notes.clone(), ..Report::default() };
-    let mut replay = Replay {
-        disk,
-        survey: &survey,
-        index: Index::default(),
-        expected: 1,
-        complete: true,
-        vouched: None,
-        used: None,
-        report: &mut report,
-    };
+    let mut replay = Replay::new(disk, &survey, &mut report);
     let start = replay.start()?;
     if let Some(start) = start {
         replay.run(start)?;
@@ -95,7 +96,10 @@ pub fn recover(disk: &dyn Disk, host: &Host) -> Result<Recovered> {
         let replayed = file.number >= begin && used.is_some_and(|last| file.number <= last);
         !index.is_free(file.number) || (replayed && !file.moved)
     };
-    let files = survey.keep(disk, needed, &mut report.notes)?;
+    let files = match tidy {
+        true => survey.keep(disk, needed, &mut report.notes)?,
+        false => survey.all_good().map(|file| (file.number, file)).collect(),
+    };
     for line in report.notes.iter().chain(&report.damaged).chain(&report.cut) {
         say::warn(host, line);
     }
@@ -107,6 +111,31 @@ pub fn recover(disk: &dyn Disk, host: &Host) -> Result<Recovered> {
     let seals = seals.into_iter().map(|(epoch, last_batch)| Seal { epoch, last_batch }).collect();
     let identity = Identity { store: survey.store, epoch: survey.epoch + 1, seals };
     Ok(Recovered { index, files, identity, next_number: survey.next_number, last_batch, report })
+}
+
+/// Refuses what is no damage: files of another version, or of several stores.
+pub fn belongs_together(disk: &dyn Disk) -> Result<()> {
+    Survey::of(disk).map(drop)
+}
+
+/// What the log yields when it is replayed from as far back as it is there without a gap, if that is further than where a
+/// start begins: what the last checkpoint should say.
+pub fn rebuild(disk: &dyn Disk) -> Result<Option<Index>> {
+    let survey = Survey::of(disk)?;
+    let mut report = Report::default();
+    let usual = Replay::new(disk, &survey, &mut report).start()?;
+    let Some(usual) = usual else { return Ok(None) };
+    let earlier = Replay::new(disk, &survey, &mut report).begins()?;
+    for start in earlier.into_iter().filter(|start| start.batch < usual.batch) {
+        let mut replay = Replay::new(disk, &survey, &mut report);
+        match replay.run(start) {
+            Ok(()) => return Ok(Some(replay.index)),
+            // Files between it and a later checkpoint were given back.
+            Err(error) if error.code == ErrorCode::Corrupt => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 struct Replay<'a> {
@@ -124,7 +153,21 @@ struct Replay<'a> {
     report: &'a mut Report,
 }
 
-impl Replay<'_> {
+impl<'a> Replay<'a> {
+    // Nothing was replayed.
+    fn new(disk: &'a dyn Disk, survey: &'a Survey, report: &'a mut Report) -> Self {
+        Replay {
+            disk,
+            survey,
+            index: Index::default(),
+            expected: 1,
+            complete: true,
+            vouched: None,
+            used: None,
+            report,
+        }
+    }
+
     // The last complete checkpoint, or the log's first batch. `None`: there is no log.
     fn start(&mut self) -> Result<Option<Start>> {
         if self.survey.files.is_empty() {
@@ -162,6 +205,23 @@ impl Replay<'_> {
         }
         let first = self.survey.good_files().next().map_or(0, |file| file.number);
         Ok(Some(Start { file: first, offset: file::HEADER_LEN, batch: 1, state: false }))
+    }
+
+    // Where a replay could begin: the log's first batch, if it is still there, and every checkpoint that is whole.
+    fn begins(&self) -> Result<Vec<Start>> {
+        let mut found = Vec::new();
+        for file in self.survey.good_files() {
+            let first = Scanner::new(&file, file::HEADER_LEN).header_at(file::HEADER_LEN)?;
+            if first.is_some_and(|header| header.number == 1) {
+                found.push(Start { file: file.number, offset: file::HEADER_LEN, batch: 1, state: false });
+            }
+            for (start, end) in self.checkpoints_of(&file)? {
+                if self.begins_at(start)? && self.reaches(start, end)? {
+                    found.push(start);
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn begins_at(&self, start: Start) -> Result<bool> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Damage, space and strangers: what is wrong is named, and never taken for something else.
 
+#[path = "damage/maintain.rs"]
+mod maintain;
 mod model;
 mod space;
 

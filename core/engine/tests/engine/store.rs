@@ -99,7 +99,7 @@ impl Store {
             let data = match read.want {
                 Want::All => entry.data.clone(),
                 Want::Head { len } => entry.data.slice(..entry.data.len().min(len as usize)),
-                Want::Range { .. } => panic!("not asked for"),
+                Want::Range { .. } | Want::Identity => panic!("not asked for"),
             };
             records.push(Record {
                 seq: *seq,

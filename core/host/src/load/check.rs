@@ -6,9 +6,13 @@ use crate::describe::{ComponentDescription, Description, Kind, Origin, Skipped, 
 use sabir_abi::*;
 use sabir_boundary::slices;
 use std::ffi::c_void;
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr;
 
 /// Most components of one plugin.
 pub const MAX_COMPONENTS: u32 = 256;
+/// Bytes of a store's table in version 1.0: up to the first function that was added later.
+const STORE_TABLE_BYTES: usize = offset_of!(sabir_store_vtable, maintain);
 /// Longest name of a plugin, in bytes.
 pub const MAX_PLUGIN_NAME_BYTES: usize = 64;
 /// Longest name of a component, in bytes.
@@ -216,7 +220,7 @@ impl Place<'_> {
                     Table::Codec(table)
                 }
                 Kind::Store => {
-                    let table = &*self.long_enough::<sabir_store_vtable>(vtable)?;
+                    let table = self.grown::<sabir_store_vtable>(vtable, STORE_TABLE_BYTES)?;
                     self.check_store(table)?;
                     Table::Store(table)
                 }
@@ -224,20 +228,50 @@ impl Place<'_> {
         }
     }
 
+    /// A table of a kind that has grown since version 1.0, when it had `least` bytes. An older plugin's is copied into one
+    /// of today's length, where what it lacks is NULL.
+    ///
+    /// # Safety
+    /// As of [`Self::at_least`]; and all bytes of `T` being zero is a `T`, whose functions are all absent.
+    unsafe fn grown<T>(&self, vtable: *const c_void, least: usize) -> Result<&'static T, LoadError> {
+        // SAFETY: the caller promises it.
+        let found = unsafe { self.at_least(vtable, least) }?;
+        if found >= size_of::<T>() {
+            // SAFETY: it is long enough, and valid for ever.
+            return Ok(unsafe { &*vtable.cast::<T>() });
+        }
+        let mut table = Box::new(MaybeUninit::<T>::zeroed());
+        // SAFETY: both are at least `found` bytes long; the rest is zero, which the caller says is good. Plugins are never
+        // unloaded, and so neither is what is made of them.
+        unsafe {
+            ptr::copy_nonoverlapping(vtable.cast::<u8>(), table.as_mut_ptr().cast::<u8>(), found);
+            Ok(Box::leak(table).assume_init_ref())
+        }
+    }
+
+    /// # Safety
+    /// As of [`Self::at_least`].
+    unsafe fn long_enough<T>(&self, vtable: *const c_void) -> Result<*const T, LoadError> {
+        // SAFETY: the caller promises it.
+        unsafe { self.at_least(vtable, size_of::<T>()) }?;
+        Ok(vtable.cast())
+    }
+
+    /// The length of a table, which must have at least `expected` bytes.
+    ///
     /// # Safety
     /// `vtable` is NULL or starts with its own size.
-    unsafe fn long_enough<T>(&self, vtable: *const c_void) -> Result<*const T, LoadError> {
+    unsafe fn at_least(&self, vtable: *const c_void, expected: usize) -> Result<usize, LoadError> {
         let what = format!("the table of the {} {:?}", self.kind, self.name);
         if vtable.is_null() {
             return Err(LoadError::Null { origin: self.origin.clone(), what });
         }
         // SAFETY: the caller promises it.
         let found = unsafe { *vtable.cast::<u32>() } as usize;
-        let expected = size_of::<T>();
         if found < expected {
             return Err(LoadError::Truncated { origin: self.origin.clone(), what, expected, found });
         }
-        Ok(vtable.cast())
+        Ok(found)
     }
 
     fn require(&self, slots: Slots<'_>) -> Result<(), LoadError> {
@@ -312,6 +346,7 @@ impl Place<'_> {
         self.require_for(SABIR_CAP_STORE_LOCK, &lock)?;
         let region = [("region", table.region.is_some()), ("unpin", table.unpin.is_some())];
         self.require_for(SABIR_CAP_STORE_REGION, &region)?;
-        self.require_for(SABIR_CAP_STORE_BACKUP, &[("backup", table.backup.is_some())])
+        self.require_for(SABIR_CAP_STORE_BACKUP, &[("backup", table.backup.is_some())])?;
+        self.require_for(SABIR_CAP_STORE_MAINTAIN, &[("maintain", table.maintain.is_some())])
     }
 }

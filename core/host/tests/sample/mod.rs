@@ -7,7 +7,7 @@ use sabir_sdk::codec::{Codec, Item, Summary};
 use sabir_sdk::protocol::{
     Attributes, Deliveries, Flow, Input, Match, Now, Out, Protocol, Replies, SessionParams,
 };
-use sabir_sdk::store::{Level, LogSummary, Ops, Read, Record, Region, Stats, Store};
+use sabir_sdk::store::{Level, LogSummary, Maintenance, Ops, Read, Record, Region, Stats, Store};
 use sabir_sdk::transport::{ChunkInfo, Framing, Link, Listener, Transport};
 use sabir_sdk::{Error, ErrorCode, Host, Result, abi};
 use std::collections::BTreeMap;
@@ -304,8 +304,10 @@ type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl Store for Shelf {
     const NAME: &'static str = "sample";
-    const CAPABILITIES: u64 =
-        abi::SABIR_CAP_STORE_LOCK | abi::SABIR_CAP_STORE_REGION | abi::SABIR_CAP_STORE_BACKUP;
+    const CAPABILITIES: u64 = abi::SABIR_CAP_STORE_LOCK
+        | abi::SABIR_CAP_STORE_REGION
+        | abi::SABIR_CAP_STORE_BACKUP
+        | abi::SABIR_CAP_STORE_MAINTAIN;
 
     fn open(_: Host, config: &str) -> Result<Self> {
         trip(config, "open");
@@ -401,6 +403,20 @@ impl Store for Shelf {
 
     fn backup(&self, path: &Path) -> Result<()> {
         Err(Error::new(ErrorCode::Full, format!("no room at {}", path.display())))
+    }
+
+    fn maintain(
+        _: Host,
+        config: &str,
+        verb: Maintenance,
+        options: &str,
+        progress: &mut dyn FnMut(&str, u64, u64) -> bool,
+    ) -> Result<String> {
+        trip(config, "maintain");
+        if !progress("looking", 1, 2) {
+            return Err(Error::new(ErrorCode::Closed, "told to stop"));
+        }
+        Ok(format!("{verb:?} {options}"))
     }
 
     fn close(self) -> Result<()> {

@@ -3,8 +3,8 @@
 
 use super::{invalid, open, stopped};
 use crate::guard::{self, Guarded};
-use crate::store::{LogSummary, Ops, Read, Record, Store, Want};
-use crate::{Error, ErrorCode, Result};
+use crate::store::{LogSummary, Maintenance, Ops, Read, Record, Store, Want};
+use crate::{Error, ErrorCode, Host, Result};
 use bytes::Bytes;
 use sabir_abi::*;
 use sabir_boundary::{batch, owned, slices};
@@ -37,6 +37,7 @@ impl<S: Store> StoreShim<S> {
         region: if Self::can(SABIR_CAP_STORE_REGION) { Some(Self::region) } else { None },
         unpin: if Self::can(SABIR_CAP_STORE_REGION) { Some(Self::unpin) } else { None },
         backup: if Self::can(SABIR_CAP_STORE_BACKUP) { Some(Self::backup) } else { None },
+        maintain: if Self::can(SABIR_CAP_STORE_MAINTAIN) { Some(Self::maintain) } else { None },
     };
 
     const fn can(capability: u64) -> bool {
@@ -252,6 +253,42 @@ impl<S: Store> StoreShim<S> {
         }
     }
 
+    unsafe extern "C" fn maintain(
+        host: *const sabir_host,
+        config: sabir_slice,
+        verb: u32,
+        options: sabir_slice,
+        progress: Option<sabir_store_progress>,
+        arg: *mut c_void,
+        report: *mut sabir_bytes,
+        error: *mut sabir_error,
+    ) -> i64 {
+        // SAFETY: the contract of `maintain`.
+        unsafe {
+            let host = match Host::from_abi(host) {
+                Ok(host) => host,
+                Err(failure) => return failure.write(error),
+            };
+            guard::unbound(host, "maintain", error, || {
+                if report.is_null() {
+                    return Err(invalid("nowhere to put the report"));
+                }
+                let [config, options] = [config, options].map(|text| slices::str(text));
+                let (config, options) =
+                    config.zip(options).ok_or_else(|| invalid("a configuration that is no UTF-8"))?;
+                let verb = Maintenance::from_number(verb)
+                    .ok_or_else(|| Error::unsupported(&format!("the maintenance {verb}")))?;
+                let mut tell = |phase: &str, done: u64, total: u64| match progress {
+                    None => true,
+                    Some(progress) => progress(arg, slices::text(phase), done, total) == SABIR_OK,
+                };
+                let text = S::maintain(host, config, verb, options, &mut tell)?;
+                report.write(owned::from_bytes(text.into()));
+                Ok(SABIR_OK)
+            })
+        }
+    }
+
     unsafe extern "C" fn close(store: *mut c_void, error: *mut sabir_error) -> i64 {
         // SAFETY: the contract of `close`: the last call.
         unsafe {
@@ -321,6 +358,7 @@ unsafe fn read_of(what: *const sabir_read) -> Result<Read> {
         SABIR_READ_ALL => Want::All,
         SABIR_READ_HEAD => Want::Head { len: raw.piece_len },
         SABIR_READ_RANGE => Want::Range { offset: raw.piece_offset, len: raw.piece_len },
+        SABIR_READ_IDENTITY => Want::Identity,
         other => return Err(Error::unsupported(&format!("the read {other}"))),
     };
     Ok(Read {

@@ -10,6 +10,7 @@ use super::outbox::End;
 use super::reactors::Reactors;
 use super::readers;
 use super::room::Room;
+use crate::archive;
 use crate::config::{Config, ListenerConfig};
 use crate::link::accept::{CurrentContext, accept};
 use crate::link::admission::Connections;
@@ -205,6 +206,10 @@ fn open_store(config: &Config, registry: &Registry) -> Result<Store, ServeError>
 fn recover(config: &Config, store: &Store, clock: Clock) -> Result<Engine, ServeError> {
     let failed = |error: String| ServeError::Recover { name: config.store.kind.clone(), error };
     let logs = store.recover().map_err(|error| failed(error.to_string()))?;
+    if archive::is_unfinished(store).map_err(|error| failed(error.to_string()))? {
+        let what = "an import into it has not finished: it holds a part of what it should; import again";
+        return Err(failed(what.to_owned()));
+    }
     let mut keys = Vec::new();
     for (from, to) in Engine::key_ranges() {
         keys.extend(store.scan(&from, &to, 0).map_err(|error| failed(error.to_string()))?);

@@ -8,6 +8,7 @@ mod out;
 mod plugin;
 mod run;
 mod source;
+mod store;
 mod user;
 mod verify;
 
@@ -37,6 +38,9 @@ enum Command {
     /// Manage the users who may connect
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Look after a store while no broker has it
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Look at plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Config(command)) => config::run(&command),
         Some(Command::User(command)) => user::run(&command),
+        Some(Command::Store(command)) => store::run(&command),
         Some(Command::Plugin(command)) => plugin::run(&command),
         Some(Command::Version { json }) => version(json),
     };

@@ -38,7 +38,7 @@ impl RunArguments {
 }
 
 /// `KIND`, `KIND:PATH` or `KIND:PATH?key=value&…`; `KIND://PATH` means the same.
-fn store(sources: &mut Sources, uri: &str) -> Result<(), String> {
+pub(super) fn store(sources: &mut Sources, uri: &str) -> Result<(), String> {
     let (rest, query) = uri.split_once('?').unwrap_or((uri, ""));
     let (kind, path) = rest.split_once(':').unwrap_or((rest, ""));
     let path = path.strip_prefix("//").unwrap_or(path);
@@ -54,6 +54,11 @@ fn store(sources: &mut Sources, uri: &str) -> Result<(), String> {
         push(sources, "--store", &["stores", kind, key], value.to_owned());
     }
     Ok(())
+}
+
+/// Where the store of this kind is.
+pub(super) fn store_path(sources: &mut Sources, kind: &str, path: &str) {
+    push(sources, "--path", &["stores", kind, "path"], path.to_owned());
 }
 
 fn push(sources: &mut Sources, option: &'static str, path: &[&str], value: String) {

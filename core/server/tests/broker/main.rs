@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The whole broker in one process: linked plugins, real sockets on loopback, raw STOMP frames.
 
+mod archive;
 mod doubles;
 mod letters;
 mod logins;

@@ -12,7 +12,7 @@ use super::{
 };
 use bytes::Bytes;
 use sabir_host::ErrorCode;
-use sabir_model::store::{FORGET, Op, TEMPORARY};
+use sabir_model::store::{FORGET, Op, Read, TEMPORARY, Want};
 
 pub(super) const CONTRACTS: &[Contract] = &[
     contract(
@@ -33,6 +33,12 @@ pub(super) const CONTRACTS: &[Contract] = &[
         Nothing,
         "A link may lead to a link, and into other logs, in later batches too.",
         of_link,
+    ),
+    contract(
+        "store.link.identity",
+        Nothing,
+        "Entries of one record have the same identity and others not, if the store tells identities.",
+        identity,
     ),
     contract("store.link.missing", Nothing, "A link to an entry that does not exist is refused.", missing),
     contract(
@@ -312,4 +318,28 @@ fn stats(bench: &Bench<'_>) -> Check {
     let stats = store.stats().map_err(|error| error.to_string())?;
     same("entries", stats.live_records, 30)?;
     same("bytes", stats.live_bytes, 3000)
+}
+
+fn identity(bench: &Bench<'_>) -> Check {
+    let store = bench.open()?;
+    let same_bytes = || [bytes("the same"), bytes(" bytes")];
+    let append =
+        |log, seq| Op::Append { log, seq, span: 1, format: 0, label: bytes(""), record: same_bytes() };
+    let link = |log, seq, from_log, from_seq| Op::Link { log, seq, from_log, from_seq, label: bytes("l") };
+    commit(&store, vec![append(1, 0), append(1, 1), link(2, 0, 1, 0)])?;
+    commit(&store, vec![link(2, 1, 1, 1), link(3, 0, 2, 0)])?;
+    let identities = |log| {
+        let found = store.read(&Read { want: Want::Identity, ..whole(log) });
+        found.map(|records| records.iter().map(|record| record.data.clone()).collect::<Vec<_>>())
+    };
+    let one = match identities(1) {
+        Err(error) if error.code == ErrorCode::Unsupported => return Ok(()),
+        other => other.map_err(|error| format!("reading identities failed: {error}"))?,
+    };
+    let failed = |error| format!("reading identities failed: {error}");
+    let (two, three) = (identities(2).map_err(failed)?, identities(3).map_err(failed)?);
+    let [first, second] = &one[..] else { return Err(format!("{} entries of two", one.len())) };
+    ensure!(!first.is_empty() && first != second, "two records have one identity");
+    same("the identities of links", two, one.clone())?;
+    same("the identity of a link to a link", three, vec![first.clone()])
 }

@@ -21,6 +21,8 @@ pub const FLAG_MOVED: u32 = 1;
 pub const LOCK: &str = "lock";
 /// Name of the file that says where the last checkpoint is.
 pub const POINTER: &str = "checkpoint";
+/// How names begin of what was put aside because it is damaged: never read, never removed.
+pub const ASIDE: &str = "damaged-";
 /// Name under which the next [`POINTER`] is written.
 pub const POINTER_NEW: &str = "checkpoint.new";
 

@@ -253,6 +253,19 @@ impl Index {
         self.pins.iter().map(|(file, pins)| (*file, pins.entries))
     }
 
+    /// The entries that need a file: their log and number.
+    pub fn pinned_by(&self, file: u32) -> Vec<(u64, u64)> {
+        let mut found = Vec::new();
+        for (id, log) in &self.logs {
+            for (first, extent) in &log.extents {
+                if [extent.region.file, extent.record_file].contains(&file) {
+                    found.extend(extent.places().map(|place| (*id, first + place)));
+                }
+            }
+        }
+        found
+    }
+
     /// The keys of a range, in order; an empty `to` means no end.
     pub fn scan<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let end = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };

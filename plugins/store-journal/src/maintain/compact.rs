@@ -1,14 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Moving entries until no file is left that is worth emptying.
 
+use super::Progress;
+use super::report::Report;
+use crate::config::Options;
 use crate::files::locked;
 use crate::journal::Journal;
+use crate::recovery;
 use crate::shared::Class;
+use sabir_sdk::disk::{Disk, DiskLock};
 use sabir_sdk::store::Store;
-use sabir_sdk::{Error, ErrorCode, Result};
+use sabir_sdk::{Error, ErrorCode, Host, Result};
+use std::sync::Arc;
 
 /// A file of which at least so many percent live is left alone.
 const WORTH_PERCENT: u64 = 90;
+
+/// Compacts a journal that is not open.
+pub fn compact(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    host: Host,
+    lock: Box<dyn DiskLock>,
+    progress: &mut Progress<'_>,
+) -> Result<Report> {
+    let recovered = recovery::recover(&*disk, &host)?;
+    // Without a thread of its own: nothing happens but what is said here.
+    let options = Options { background: false, ..options };
+    let mut journal = Journal::assemble(disk, options, host, lock, recovered);
+    journal.begin()?;
+    let done = journal.compact(&mut |so_far| progress("compacting", so_far.copied_bytes, so_far.live_bytes));
+    // What was moved stays moved, whatever ended it.
+    let closed = journal.close();
+    let Compacted { used_before, used_bytes, copied_bytes, live_bytes } = done?;
+    closed?;
+    let mut report = Report { good: true, done: copied_bytes > 0, ..Report::default() };
+    report.figures.insert("used_before_bytes", used_before);
+    report.figures.insert("used_bytes", used_bytes);
+    report.figures.insert("copied_bytes", copied_bytes);
+    report.figures.insert("live_bytes", live_bytes);
+    Ok(report)
+}
 
 /// How far compacting has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

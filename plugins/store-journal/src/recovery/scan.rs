@@ -6,11 +6,15 @@ use crate::format::batch::{self, BatchHeader, MAGIC};
 use crate::format::op::{Op, Ops, Target};
 use crate::format::record::{BLOCK, Located, stored_len, table_len};
 use crate::format::{BATCH_ALIGN, checksum};
+use bytes::Bytes;
 use sabir_sdk::{Error, ErrorCode, Result};
 use std::sync::Arc;
 
 /// Bytes read at a time.
 const WINDOW: u64 = 1 << 20;
+
+/// Bytes of a record that are looked at though they may be damaged.
+const GLIMPSE_BYTES: u64 = 1024;
 
 /// What comes next in a file.
 pub enum Step {
@@ -91,6 +95,60 @@ impl Scanner {
             return Ok(Step::Batch { offset, header, ops, damaged });
         }
         Ok(Step::End)
+    }
+
+    /// Goes to the next batch from here on, wherever it is, that has this number or a higher one within the limit and whose
+    /// header and operations are whole; answers its number.
+    pub fn seek(&mut self, number: u64, limit: u64) -> Result<Option<u64>> {
+        let mut at = self.position.next_multiple_of(BATCH_ALIGN);
+        loop {
+            let bytes = self.bytes(at, WINDOW)?;
+            let len = bytes.len() as u64;
+            if len < batch::HEADER_LEN as u64 {
+                return Ok(None);
+            }
+            let step = BATCH_ALIGN as usize;
+            let next = bytes.chunks(step).position(|chunk| chunk.starts_with(&MAGIC));
+            let Some(offset) = next.map(|index| at + (index * step) as u64) else {
+                at += len.next_multiple_of(BATCH_ALIGN);
+                continue;
+            };
+            at = offset + BATCH_ALIGN;
+            let header = self.header_at(offset)?.filter(|header| (number..=limit).contains(&header.number));
+            if let Some(header) = header
+                && self.ops_of(offset, &header)?.is_some()
+            {
+                self.position = offset;
+                return Ok(Some(header.number));
+            }
+        }
+    }
+
+    /// What the batch with this number, which should be next and is damaged, seems to have stored: log, number and the
+    /// first bytes of each record. Nothing of it is verified but the batch's header.
+    pub fn glimpse(&mut self, number: u64) -> Result<Vec<(u64, u64, Bytes)>> {
+        for offset in batch::next_starts(self.position) {
+            let Some(header) = self.header_at(offset)?.filter(|header| header.number == number) else {
+                continue;
+            };
+            let from = offset + batch::HEADER_LEN as u64;
+            let ops = self.bytes(from, u64::from(header.ops_len))?.to_vec();
+            let base = offset + header.records_at();
+            let mut seen = Vec::new();
+            for op in Ops::new(&ops).map_while(|op| op.ok()) {
+                let Op::Entry(entry) = op else { continue };
+                let Target::Here { at, linked: false } = entry.target else { continue };
+                let inside =
+                    at.checked_add(stored_len(entry.len)).is_some_and(|end| end <= header.records_len);
+                if inside {
+                    let front = entry.len.min(GLIMPSE_BYTES);
+                    let bytes = self.bytes(base + at + table_len(entry.len), front)?;
+                    seen.push((entry.log, entry.seq, Bytes::copy_from_slice(bytes)));
+                }
+            }
+            return Ok(seen);
+        }
+        Ok(Vec::new())
     }
 
     // The operations of a batch, if their checksum fits.

@@ -55,7 +55,7 @@ impl Survey {
         let mut headers = Vec::new();
         for entry in &list {
             match Role::of(&entry.name) {
-                None if entry.name.starts_with('.') => {}
+                None if entry.name.starts_with('.') || entry.name.starts_with(file::ASIDE) => {}
                 None => strangers.push(entry.name.as_str()),
                 Some(Role::Fixed) => survey.fixed(disk, entry)?,
                 Some(role) => headers.extend(survey.numbered(disk, entry, role)?),
@@ -179,6 +179,11 @@ impl Survey {
         good.filter(|file| !file.moved)
     }
 
+    /// All data files that can be read, also those with moved entries.
+    pub fn all_good(&self) -> impl Iterator<Item = Arc<DataFile>> + '_ {
+        self.files.values().filter_map(|(_, found)| found.as_ref().ok().cloned())
+    }
+
     /// A data file, if it can be read.
     pub fn good(&self, number: u32) -> Option<Arc<DataFile>> {
         self.files.get(&number).and_then(|(_, found)| found.as_ref().ok().cloned())
@@ -191,6 +196,11 @@ impl Survey {
             .values()
             .filter_map(|(name, found)| Some(format!("{name}: {}", found.as_ref().err()?)));
         bad.collect()
+    }
+
+    /// The data files that cannot be read, and why.
+    pub fn bad(&self) -> impl Iterator<Item = (&str, &str)> + '_ {
+        self.files.values().filter_map(|(name, found)| Some((name.as_str(), found.as_ref().err()?.as_str())))
     }
 
     /// The last batch of an epoch that counts.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The program as an operator types it: users, reloading, configurations, plugins of doubtful origin.
 
+mod store;
+
 use rustix::process::{Pid, Signal, kill_process};
 use sabir_tests::process::{plugins, program};
 use sabir_tests::stomp::Client;
