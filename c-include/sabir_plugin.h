@@ -314,6 +314,12 @@
 #define SABIR_VERB_CREDIT UINT32_C(16)
 
 /**
+ * Verb: a step of a branch of a distributed transaction: `SABIR_FIELD_BRANCH` and `SABIR_FIELD_BRANCH_ACT`. Rare. Since
+ * 1.2.
+ */
+#define SABIR_VERB_BRANCH UINT32_C(17)
+
+/**
  * Verb flag: a reply is wanted. Without it only a refusal is replied. With `PUBLISH` the reply is the
  * confirmation, which a persistent message gets when it is durable. Since 1.0.
  */
@@ -493,6 +499,18 @@
 #define SABIR_FIELD_ARGUMENT UINT16_C(19)
 
 /**
+ * Field, bytes: the name of a branch of a distributed transaction: i32 format id, u8 length of the global transaction id,
+ * that id (at most 64 bytes), the branch qualifier (at most 64 bytes). `BRANCH`; repeated in the reply to
+ * `SABIR_QUERY_PREPARED`. Since 1.2.
+ */
+#define SABIR_FIELD_BRANCH UINT16_C(20)
+
+/**
+ * Field, u64: `SABIR_BRANCH_*`. `BRANCH`. Since 1.2.
+ */
+#define SABIR_FIELD_BRANCH_ACT UINT16_C(21)
+
+/**
  * Flag of `CONNECT`: no other session of the virtual host may have this client id; while one has, the log-in is refused
  * with `SABIR_REASON_CONFLICT`. Since 1.1.
  */
@@ -589,6 +607,63 @@
  * Query: why the first waiting message of a queue is not delivered. Since 1.0.
  */
 #define SABIR_QUERY_EXPLAIN UINT64_C(2)
+
+/**
+ * Query: the branches that are prepared. For each one the reply has `SABIR_FIELD_BRANCH`, `SABIR_FIELD_USER` if it has one,
+ * and four `SABIR_FIELD_COUNT`: messages sent, deliveries settled, bytes sent, and when it was prepared, in milliseconds
+ * since 1970. Needs no destination. Since 1.2.
+ */
+#define SABIR_QUERY_PREPARED UINT64_C(3)
+
+/**
+ * Step of a branch: begin the transaction `transaction` as a part of it. Sessions of one user may each have a part. What
+ * is sent and settled in the transaction goes by its number. Since 1.2.
+ */
+#define SABIR_BRANCH_BEGIN UINT64_C(1)
+
+/**
+ * Step of a branch: keep it, durably, without making it count: it waits for `SABIR_BRANCH_COMMIT` or
+ * `SABIR_BRANCH_ROLLBACK` from any session of its user, whatever happens to its own sessions and to the broker. The reply
+ * may have `SABIR_FIELD_FLAGS`. Refused with `SABIR_REASON_ROLLED_BACK` it was rolled back. Since 1.2.
+ */
+#define SABIR_BRANCH_PREPARE UINT64_C(2)
+
+/**
+ * Step of a branch: commit a prepared one. Since 1.2.
+ */
+#define SABIR_BRANCH_COMMIT UINT64_C(3)
+
+/**
+ * Step of a branch: commit it, prepared or not. Since 1.2.
+ */
+#define SABIR_BRANCH_COMMIT_ONE_PHASE UINT64_C(4)
+
+/**
+ * Step of a branch: roll it back, prepared or not. What was settled in it, and by a consumer that is still there, is
+ * unsettled again if a session asks for this that has taken part; else it returns to its queue. Since 1.2.
+ */
+#define SABIR_BRANCH_ROLLBACK UINT64_C(5)
+
+/**
+ * Step of a branch: replied to, out of turn, once the branch has ended of which the open transaction `transaction` is a
+ * part. The reply has `SABIR_FIELD_FLAGS`. Since 1.2.
+ */
+#define SABIR_BRANCH_AWAIT UINT64_C(6)
+
+/**
+ * Flag in the reply to `SABIR_BRANCH_PREPARE`: there was nothing to keep; the branch is gone. Since 1.2.
+ */
+#define SABIR_BRANCH_READ_ONLY (UINT64_C(1) << 0)
+
+/**
+ * Flag in the reply to `SABIR_BRANCH_AWAIT`: it was committed. Since 1.2.
+ */
+#define SABIR_BRANCH_COMMITTED (UINT64_C(1) << 1)
+
+/**
+ * Flag in the reply to `SABIR_BRANCH_AWAIT`: it was rolled back, and what was settled in it is unsettled again. Since 1.2.
+ */
+#define SABIR_BRANCH_RESTORED (UINT64_C(1) << 2)
 
 /**
  * Reply flag: the session must be ended: log-in refused, or an error after which nothing can go on. Since 1.0.

@@ -4,6 +4,7 @@
 use crate::{OutBuffers, owned};
 use bytes::Bytes;
 use sabir_abi::*;
+use sabir_model::BranchStep;
 use sabir_model::fields;
 use sabir_model::message::HeadBuffer;
 use sabir_model::verb::{
@@ -416,6 +417,11 @@ impl Out<'_> {
         };
         let transact = sabir_transact { action, reserved: [0; 11] };
         self.verb(SABIR_VERB_TRANSACT, 0, meta, sabir_verb_detail { transact });
+    }
+
+    /// A step of a branch of a distributed transaction, of which `meta.transaction` is or becomes a part.
+    pub fn branch(&mut self, meta: VerbMeta, step: &BranchStep) {
+        self.rare(SABIR_VERB_BRANCH, meta, |out| step.encode(out));
     }
 
     /// Send a message through the producer `meta.id`. With `more` its body goes on in [`Out::body`].

@@ -7,7 +7,7 @@ use sabir_boundary::batch::{OpRef, Ops};
 use sabir_model::fields;
 use sabir_model::store::{Batch, Level, Op};
 use sabir_model::verb::{Attach, Bind, Connect, Declare, Delete, ExchangeKind, Query, Subscribe};
-use sabir_model::{Destination, DestinationKind};
+use sabir_model::{BranchStep, Destination, DestinationKind};
 
 fn destination() -> impl Strategy<Value = Destination> {
     let kind = prop::sample::select(DestinationKind::ALL.to_vec());
@@ -97,7 +97,7 @@ proptest! {
     ) {
         let bind = Bind { source: source.clone(), target: target.clone(), key, selector };
         prop_assert_eq!(Bind::decode(&encoded(|bytes| bind.encode(bytes))).unwrap(), bind);
-        for query in [Query::List(source), Query::Explain(target)] {
+        for query in [Query::List(source), Query::Explain(target), Query::Prepared { all: false }] {
             prop_assert_eq!(Query::decode(&encoded(|bytes| query.encode(bytes))).unwrap(), query);
         }
         let bytes = encoded(|bytes| fields::encode_unsubscribe(bytes, forget));
@@ -113,6 +113,7 @@ proptest! {
         let _ = Bind::decode(&bytes);
         let _ = Subscribe::decode(&bytes);
         let _ = Query::decode(&bytes);
+        let _ = BranchStep::decode(&bytes);
         let _ = fields::decode_unsubscribe(&bytes);
     }
 

@@ -4,6 +4,7 @@
 
 use sabir_abi::*;
 use sabir_boundary::{ErrorCode, events};
+use sabir_model::BranchAct;
 use sabir_model::fields::{flag, number};
 use sabir_model::store::TEMPORARY;
 use sabir_model::verb::Reason;
@@ -30,6 +31,8 @@ fn field_numbers_are_those_of_the_contract() {
         (number::EXCHANGE_KIND, SABIR_FIELD_EXCHANGE_KIND),
         (number::COUNT, SABIR_FIELD_COUNT),
         (number::ARGUMENT, SABIR_FIELD_ARGUMENT),
+        (number::BRANCH, SABIR_FIELD_BRANCH),
+        (number::BRANCH_ACT, SABIR_FIELD_BRANCH_ACT),
     ];
     for (model, contract) in pairs {
         assert_eq!(model, contract);
@@ -58,6 +61,16 @@ fn flags_are_those_of_the_contract() {
         (flag::DECLARE_PASSIVE, SABIR_DECLARE_PASSIVE),
         (flag::QUERY_LIST, SABIR_QUERY_LIST),
         (flag::QUERY_EXPLAIN, SABIR_QUERY_EXPLAIN),
+        (flag::QUERY_PREPARED, SABIR_QUERY_PREPARED),
+        (flag::BRANCH_READ_ONLY, SABIR_BRANCH_READ_ONLY),
+        (flag::BRANCH_COMMITTED, SABIR_BRANCH_COMMITTED),
+        (flag::BRANCH_RESTORED, SABIR_BRANCH_RESTORED),
+        (BranchAct::Begin as u64, SABIR_BRANCH_BEGIN),
+        (BranchAct::Prepare as u64, SABIR_BRANCH_PREPARE),
+        (BranchAct::Commit as u64, SABIR_BRANCH_COMMIT),
+        (BranchAct::CommitOnePhase as u64, SABIR_BRANCH_COMMIT_ONE_PHASE),
+        (BranchAct::Rollback as u64, SABIR_BRANCH_ROLLBACK),
+        (BranchAct::Await as u64, SABIR_BRANCH_AWAIT),
         (TEMPORARY, SABIR_LOG_TEMPORARY),
     ];
     for (model, contract) in pairs {

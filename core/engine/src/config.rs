@@ -201,6 +201,10 @@ pub struct Limits {
     pub max_transaction_bytes: usize,
     /// A transaction beyond so many bytes continues in the store. Default 1 MiB.
     pub transaction_spill_bytes: usize,
+    /// Branches of distributed transactions that are prepared at the same time. Default 10,000.
+    pub max_prepared: usize,
+    /// Publishes and settles of all prepared branches together. Default 1,000,000.
+    pub max_prepared_items: usize,
     /// The server is asked not to read from a session with so many parked publishes. Default 1,024.
     pub max_parked_per_session: usize,
     /// The server is asked not to read from a session with so many bytes parked. Default 1 MiB.
@@ -244,6 +248,8 @@ impl Default for Limits {
             max_transaction_items: 1_000_000,
             max_transaction_bytes: 1 << 30,
             transaction_spill_bytes: 1 << 20,
+            max_prepared: 10_000,
+            max_prepared_items: 1_000_000,
             max_parked_per_session: 1_024,
             max_parked_bytes_per_session: 1 << 20,
             hold_ms: 50,

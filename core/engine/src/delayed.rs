@@ -67,7 +67,7 @@ struct Sender {
 /// Whose publish is put off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentBy<'s> {
-    pub session: Key<Session>,
+    pub session: Option<Key<Session>>,
     /// Its client id, if the session may have gone.
     pub client_id: Option<&'s str>,
 }
@@ -391,7 +391,7 @@ impl Delayed {
 }
 
 /// What must be known of a message to put it off.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub due_ms: i64,
     pub priority: u8,
@@ -433,7 +433,7 @@ impl Engine {
     }
 
     fn sender(&self, sent_by: SentBy<'_>) -> Sender {
-        let session = self.sessions.get(sent_by.session);
+        let session = sent_by.session.and_then(|key| self.sessions.get(key));
         let client_id = session.and_then(|session| session.client.client_id.as_deref()).or(sent_by.client_id);
         Sender {
             session: session.map(|session| (session.id.0, self.started_unix_ms)),

@@ -313,6 +313,12 @@ impl Engine {
         Some(Sequenced { producer: producer.clone(), key: *key, sequence })
     }
 
+    /// The place of a message of a prepared branch, known from an earlier life of the broker.
+    pub(crate) fn sequenced_again(&mut self, producer: Arc<ProducerName>, sequence: u64) -> Sequenced {
+        let key = self.producer_key(&producer);
+        Sequenced { producer, key, sequence }
+    }
+
     /// Whether the broker has this message already: then the batch with which it counts.
     pub(crate) fn repeated(&mut self, one: &Sequenced) -> Option<CommitId> {
         let key = self.duplicates.find(one)?;

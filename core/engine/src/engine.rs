@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The state machine: one input in, outputs out.
 
+use crate::branch::Branches;
 use crate::client_ids::ClientIds;
 use crate::commit::{CommitId, Commits, Pending};
 use crate::config::Config;
@@ -22,9 +23,9 @@ use crate::session::{Kind, Session};
 use crate::settle::SettleMeta;
 use crate::slab::{Key, Slab};
 use crate::subscription::{Subscription, Unsettled};
-use sabir_model::Now;
 use sabir_model::store::{Batch, Record};
 use sabir_model::verb::{Answer, Reason, Refusal, Request, SessionId, Told, Transact, Verb};
+use sabir_model::{BranchAct, Now};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -86,6 +87,7 @@ pub struct Engine {
     pub(crate) transactions: usize,
     /// Queues to which publishes in hidden logs of open transactions were routed, and how many: they stay.
     pub(crate) promised: BTreeMap<Key<Queue>, usize>,
+    pub(crate) branches: Branches,
     pub(crate) next_transaction_log: u64,
     pub(crate) number_next: u64,
     /// Numbers below are reserved.
@@ -143,6 +145,7 @@ impl Engine {
             store_bytes: u64::MAX,
             transactions: 0,
             promised: BTreeMap::new(),
+            branches: Branches::default(),
             next_transaction_log: 1,
             number_next: 1,
             number_reserved: 1,
@@ -341,6 +344,9 @@ impl Engine {
             Verb::Credit { amount, set, drain: true } => {
                 self.drain(key, CreditMeta { token, confirm, subscription: id, amount, set }, out);
             }
+            Verb::Branch(step) if step.act == BranchAct::Await => {
+                self.await_branch(key, token, transaction, out);
+            }
             rare => self.rare(key, token, confirm, id, transaction, rare, out),
         }
     }
@@ -358,8 +364,13 @@ impl Engine {
     ) {
         let before = self.pending.changes();
         // A full store does not hold back whoever only makes room, in a transaction or not.
-        let commits = matches!(verb, Verb::Transact(Transact::Commit));
-        let removes = commits && self.only_accepts(key, transaction);
+        let removes = match &verb {
+            Verb::Transact(Transact::Commit) => self.only_accepts(key, transaction),
+            Verb::Branch(step) if step.act == BranchAct::CommitOnePhase => {
+                self.branch_only_accepts(key, &step.branch)
+            }
+            _ => false,
+        };
         let failed = matches!(self.state, State::Failed(_));
         let result =
             if failed { Err(self.state_refusal()) } else { self.perform(key, id, transaction, verb) };
@@ -414,6 +425,7 @@ impl Engine {
             Verb::Unsubscribe { forget } => self.unsubscribe(key, id, forget)?,
             Verb::Query(query) => return self.query(key, &query).map(Some),
             Verb::Transact(what) => self.transact(key, transaction, what)?,
+            Verb::Branch(step) => return self.branch_step(key, transaction, &step),
             Verb::Credit { amount, set, .. } => self.credit(key, id, amount, set)?,
             Verb::Publish(_) | Verb::Settle(_) => {}
         }
@@ -584,6 +596,7 @@ impl Engine {
             self.ease_brakes(out);
         }
         self.finish_drains(out);
+        self.tell_ended(out);
         out.commit = if matches!(self.state, State::Failed(_)) {
             CommitNeed::None
         } else {

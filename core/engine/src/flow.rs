@@ -321,7 +321,7 @@ impl Engine {
                 Some(Err(refusal)) => Err(refusal),
                 _ => {
                     let Parked { host, session, destinations, message, client_id, .. } = &parked;
-                    let sent_by = SentBy { session: *session, client_id: client_id.as_deref() };
+                    let sent_by = SentBy { session: Some(*session), client_id: client_id.as_deref() };
                     let need = self.apply(*host, destinations, message, &routes, false, sent_by);
                     if let Some(one) = &parked.sequenced {
                         self.remember(one, need);

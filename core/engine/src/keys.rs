@@ -26,6 +26,7 @@
 //!   65 40 {u64 log}                  -> u64: entries below this one may have been delivered
 //!   65 50 {u64 log} {u64 entry}      -> u32: how often the entry was delivered in vain
 //!   65 60 {u64 producer}             -> fields: how far a producer with a name has counted
+//!   65 70 {u64 branch} {u32 chunk}   -> fields: chunk 0 says what a prepared branch is, the others what it does
 //! ```
 
 use bytes::Bytes;
@@ -42,6 +43,7 @@ const BINDING: u8 = 0x30;
 const MARK: u8 = 0x40;
 const ATTEMPTS: u8 = 0x50;
 const PRODUCER: u8 = 0x60;
+const PREPARED: u8 = 0x70;
 
 const KIND_SHIFT: u32 = 60;
 const NUMBER_MASK: u64 = (1 << KIND_SHIFT) - 1;
@@ -107,6 +109,8 @@ pub(crate) enum KeyKind {
     Attempts(LogId, u64),
     /// How far a producer has counted.
     Producer(u64),
+    /// A part of what is kept of a prepared branch.
+    Prepared(u64, u32),
 }
 
 /// The key's bytes.
@@ -123,6 +127,10 @@ pub(crate) fn key(kind: KeyKind) -> Bytes {
         KeyKind::Attempts(log, seq) => {
             numbered(&mut bytes, ATTEMPTS, log);
             bytes.extend_from_slice(&seq.to_be_bytes());
+        }
+        KeyKind::Prepared(number, chunk) => {
+            numbered(&mut bytes, PREPARED, number);
+            bytes.extend_from_slice(&chunk.to_be_bytes());
         }
     }
     bytes.into()
@@ -146,6 +154,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<KeyKind> {
     let number = u64::from_be_bytes(*first);
     if kind == ATTEMPTS {
         return Some(KeyKind::Attempts(number, u64::from_be_bytes(rest.try_into().ok()?)));
+    }
+    if kind == PREPARED {
+        return Some(KeyKind::Prepared(number, u32::from_be_bytes(rest.try_into().ok()?)));
     }
     if !rest.is_empty() {
         return None;
@@ -179,6 +190,8 @@ mod tests {
             KeyKind::Binding(9),
             KeyKind::Mark(lane_log(7, 4)),
             KeyKind::Producer(10),
+            KeyKind::Prepared(11, 0),
+            KeyKind::Prepared(11, u32::MAX),
             KeyKind::Attempts(lane_log(7, 4), u64::MAX),
         ] {
             let bytes = key(kind);

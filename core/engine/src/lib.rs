@@ -26,6 +26,8 @@
 //!   delayed          what is not to be delivered yet
 //!   expiry           what is too late
 //!   transaction      together or not at all
+//!   branch           the same for parts of several sessions, and in two phases
+//!   prepared         how what is prepared is kept
 //!   virtual_topics   queues that are views of topics, by their names
 //!   flow             publishes that wait for room
 //!   duplicates       messages that are sent again
@@ -40,6 +42,7 @@
 //! ```
 
 mod admin;
+mod branch;
 mod browse;
 mod client_ids;
 mod commit;
@@ -58,6 +61,7 @@ mod flow;
 mod input;
 mod keys;
 mod output;
+mod prepared;
 mod publish;
 mod query;
 mod queue;

@@ -137,7 +137,7 @@ impl Engine {
                 return Ok(Published::Done(None));
             };
             let destinations = targets.destinations.clone();
-            let sent_by = SentBy { session: key, client_id: None };
+            let sent_by = SentBy { session: Some(key), client_id: None };
             return self.delay(host, &destinations, &message, sent_by).map(Published::Done);
         }
         let need = self.admit_all(&message, &Origin::default(), routes);

@@ -30,6 +30,8 @@ pub struct Stats {
     pub delayed: u64,
     /// Open transactions.
     pub transactions: u64,
+    /// Branches of distributed transactions that are prepared.
+    pub prepared: u64,
     /// Bytes of messages charged to memory.
     pub resident_bytes: u64,
     /// Bytes on their way to the store.
@@ -78,6 +80,7 @@ impl Engine {
         }
         stats.delayed = self.delayed.count;
         stats.transactions = self.transactions as u64;
+        stats.prepared = self.branches.prepared() as u64;
         stats.resident_bytes = self.memory.resident as u64;
         stats.uncommitted_bytes = (self.commits.bytes() + self.pending.bytes()) as u64;
         stats
@@ -91,6 +94,7 @@ impl Engine {
         match query {
             Query::List(wanted) => self.list(key, wanted),
             Query::Explain(destination) => self.explain(key, destination),
+            Query::Prepared { all } => Ok(self.list_prepared(key, *all)),
         }
     }
 

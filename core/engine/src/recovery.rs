@@ -9,6 +9,7 @@ use crate::duplicates::Remembered;
 use crate::engine::Engine;
 use crate::keys::{self, KeyKind, LogKind};
 use crate::output::CommitNeed;
+use crate::prepared::{Kept, needed_logs};
 use crate::queue::lane::Lane;
 use crate::routing::Exchange;
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use sabir_model::selector::Selector;
 use sabir_model::store::{LogId, LogSummary, TEMPORARY};
 use sabir_model::verb::Bind;
 use sabir_model::{Destination, DestinationKind, Now};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Why nothing can be made of what the store has kept.
@@ -46,6 +48,7 @@ struct Found {
     marks: Vec<(LogId, u64)>,
     attempts: Vec<(LogId, u64, u32)>,
     producers: Vec<Remembered>,
+    prepared: Vec<(u64, u32, Bytes)>,
     reserved: u64,
 }
 
@@ -74,8 +77,10 @@ impl Engine {
             engine.place_exchange(host, exchange);
         }
         engine.recover_bindings(found.bindings);
+        let prepared = Kept::collect(found.prepared)?;
+        let needed = needed_logs(&prepared);
         for log in logs {
-            engine.recover_log(log)?;
+            engine.recover_log(log, &needed)?;
         }
         for (log, mark) in found.marks {
             match engine.lane_of(log) {
@@ -95,6 +100,7 @@ impl Engine {
         found.producers.into_iter().for_each(|producer| engine.duplicates.recover(producer));
         let max = engine.config.limits.max_remembered_producers;
         engine.duplicates.shrink(max, &mut engine.pending);
+        prepared.into_iter().for_each(|kept| engine.recover_prepared(kept));
         Ok(engine)
     }
 
@@ -144,7 +150,7 @@ impl Engine {
         }
     }
 
-    fn recover_log(&mut self, summary: LogSummary) -> Result<(), RecoverError> {
+    fn recover_log(&mut self, summary: LogSummary, needed: &BTreeSet<u64>) -> Result<(), RecoverError> {
         let LogSummary { log, next_seq, ranges } = summary;
         let count = ranges.iter().map(|range| range.count).sum();
         if log & TEMPORARY != 0 {
@@ -172,8 +178,10 @@ impl Engine {
             }
             Some(LogKind::Transaction(number)) => {
                 self.next_transaction_log = self.next_transaction_log.max(number + 1);
-                self.pending.forget(log);
-                self.pending.want(CommitNeed::Lazy);
+                if !needed.contains(&number) {
+                    self.pending.forget(log);
+                    self.pending.want(CommitNeed::Lazy);
+                }
             }
             Some(LogKind::Delayed(_)) => {
                 let first = ranges.first().map_or(next_seq, |range| range.first);
@@ -226,6 +234,7 @@ fn sort_keys(keys: &[(Bytes, Bytes)]) -> Result<Found, RecoverError> {
             Some(KeyKind::Producer(number)) => {
                 found.producers.push(Remembered::decode(number, value).ok_or_else(damaged)?);
             }
+            Some(KeyKind::Prepared(number, chunk)) => found.prepared.push((number, chunk, value.clone())),
             None => return Err(damaged()),
         }
     }

@@ -31,7 +31,13 @@ impl Engine {
         let result = self.take_settled(key, meta, &settle, &mut taken);
         let result = result.and_then(|()| {
             if meta.transaction != 0 {
-                return self.settle_later(key, meta.transaction, &mut taken, &settle.outcome).map(|()| None);
+                let from = match settle.range {
+                    SettleRange::SessionUpTo(_) => None,
+                    _ => self.subscription_of(key, meta.subscription),
+                };
+                return self
+                    .settle_later(key, meta.transaction, &mut taken, &settle.outcome, from)
+                    .map(|()| None);
             }
             let before = self.pending.changes();
             let changed = !taken.is_empty();
@@ -59,6 +65,10 @@ impl Engine {
                 self.answer(key, meta.token, None, Answer::Refused(Box::new(refusal)), Kind::Other, out);
             }
         }
+    }
+
+    fn subscription_of(&self, key: Key<Session>, id: u64) -> Option<Key<Subscription>> {
+        self.sessions.get(key)?.subscriptions.get(&id).copied()
     }
 
     /// Takes the deliveries that are meant out of their subscriptions, whose credit comes back.

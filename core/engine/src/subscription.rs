@@ -216,6 +216,20 @@ impl Subscription {
         }
     }
 
+    /// A delivery that was settled is unsettled again, in its old place.
+    pub fn take_back(&mut self, unsettled: Unsettled) {
+        let at = self.unsettled.partition_point(|one| one.tag < unsettled.tag);
+        match self.unsettled.get_mut(at) {
+            Some(place) if place.tag == unsettled.tag => {
+                if !place.open {
+                    self.settled -= 1;
+                }
+                *place = unsettled;
+            }
+            _ => self.unsettled.insert(at, unsettled),
+        }
+    }
+
     /// Takes all of them out.
     pub fn take_all(&mut self) -> Vec<Unsettled> {
         self.settled = 0;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Local transactions: publishes and settles that count together or not at all.
+//! Transactions: publishes and settles that count together or not at all.
 //!
 //! Nothing of a transaction is visible before its commit, which is one batch. Settled deliveries give their credit
 //! back at once and are held here. Small transactions wait in memory; a large one goes on in a hidden log, from which
-//! its commit links into the queues, so that memory stays flat. What a crash leaves there is removed by recovery.
+//! its commit links into the queues, so that memory stays flat. What a crash leaves there is removed by recovery, unless
+//! it was prepared. What is a part of something larger is `branch`'s affair.
 
+use crate::branch::BranchName;
 use crate::commit::CommitId;
 use crate::dead_letter::Cause;
 use crate::delayed::{Body, Facts, SentBy};
@@ -14,57 +16,84 @@ use crate::flow::Coming;
 use crate::keys;
 use crate::output::{CommitNeed, Outputs};
 use crate::publish::{PublishMeta, limit};
-use crate::queue::Queue;
 use crate::queue::entry::Place;
-use crate::routing::Publisher;
+use crate::queue::{Origin, Queue};
+use crate::routing::{Publisher, VirtualHost};
 use crate::session::{Kind, Session};
 use crate::slab::Key;
-use crate::subscription::Unsettled;
+use crate::subscription::{Subscription, Unsettled};
 use bytes::Bytes;
-use sabir_model::store::TEMPORARY;
+use sabir_model::store::{LogId, TEMPORARY};
 use sabir_model::verb::{Answer, Outcome, Reason, Refusal, Transact};
 use sabir_model::{Destination, Message};
 use std::sync::Arc;
 
 /// A publish of a transaction.
 #[derive(Debug)]
-enum Item {
-    /// In memory: routed by the commit.
-    Held { message: Message, destinations: Arc<[Destination]> },
-    /// In the hidden logs: routed when it came, because its message is no longer here.
-    Spilled {
-        facts: Facts,
-        /// Its number in the log that stays, if any of its queues keeps it.
-        durable: Option<u64>,
-        /// Its number in the temporary log, if any of its queues does not.
-        temporary: Option<u64>,
-        routes: Vec<Key<Queue>>,
-        /// It is delayed: where it goes then.
-        delayed: Option<Arc<[Destination]>>,
-    },
+pub(crate) enum Item {
+    /// In memory: routed by the commit, as the session's that has sent it.
+    Held { message: Message, destinations: Arc<[Destination]>, by: Key<Session> },
+    /// In the hidden logs: routed when it came or was prepared.
+    Spilled(Spilled),
+}
+
+/// A publish in the hidden logs.
+#[derive(Debug)]
+pub(crate) struct Spilled {
+    pub facts: Facts,
+    /// Where it is in a log that stays, if any of its queues keeps it.
+    pub durable: Option<(LogId, u64)>,
+    /// Where it is in a temporary log, if any of its queues does not.
+    pub temporary: Option<(LogId, u64)>,
+    pub routes: Vec<Key<Queue>>,
+    /// It is delayed: where it goes then.
+    pub delayed: Option<Arc<[Destination]>>,
+    /// The message, where it is still at hand: then it need not be read again.
+    pub message: Option<Message>,
+}
+
+/// A delivery that is settled if the transaction counts.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub unsettled: Unsettled,
+    pub outcome: Outcome,
+    /// Who had it, if one subscription was named.
+    pub from: Option<Key<Subscription>>,
+    /// When the message expires, while it is not at hand; 0: never.
+    pub expiration_ms: i64,
+}
+
+/// A pair of hidden logs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hidden {
+    pub number: u64,
+    pub durable_next: u64,
+    pub temporary_next: u64,
 }
 
 /// An open transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
-    items: Vec<Item>,
+    pub items: Vec<Item>,
     /// Places in the counts of their producers, of those items that have one, by the item's index.
-    sequenced: Vec<(usize, Sequenced)>,
-    settled: Vec<(Unsettled, Outcome)>,
+    pub sequenced: Vec<(usize, Sequenced)>,
+    pub settled: Vec<Settled>,
     /// Bytes published.
-    bytes: usize,
-    /// Number of its hidden logs, once there are any.
-    log: Option<u64>,
-    durable_next: u64,
-    temporary_next: u64,
+    pub bytes: usize,
+    /// Its hidden logs, once there are any: the first ones are its own, others those of parts that joined it.
+    pub hidden: Vec<Hidden>,
     /// Something of it was refused: the rest must not count alone.
-    refused: Option<String>,
+    pub refused: Option<String>,
+    /// The branch of which it is a part.
+    pub branch: Option<Arc<BranchName>>,
+    /// Who is to be told how the branch ends: the token of the question.
+    pub awaited: Option<u64>,
 }
 
 impl Transaction {
     /// Whether it does nothing but take messages out.
-    fn only_accepts(&self) -> bool {
-        let accepts = |(_, outcome): &(Unsettled, Outcome)| *outcome == Outcome::Accept;
+    pub fn only_accepts(&self) -> bool {
+        let accepts = |one: &Settled| one.outcome == Outcome::Accept;
         self.items.is_empty() && self.refused.is_none() && self.settled.iter().all(accepts)
     }
 }
@@ -96,7 +125,7 @@ impl Engine {
         }
     }
 
-    fn begin(&mut self, key: Key<Session>, id: u64) -> Result<(), Refusal> {
+    pub(crate) fn begin(&mut self, key: Key<Session>, id: u64) -> Result<(), Refusal> {
         let limits = &self.config.limits;
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         if id == 0 || session.transactions.contains_key(&id) {
@@ -114,9 +143,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes a local transaction out. A part of a branch ends with the whole of it only.
     fn take_transaction(&mut self, key: Key<Session>, id: u64) -> Result<Transaction, Refusal> {
-        let found = self.sessions.get_mut(key).and_then(|session| session.transactions.remove(&id));
-        let transaction = found.ok_or_else(|| unknown(id))?;
+        let session = self.sessions.get_mut(key);
+        let transactions = session.map(|session| &mut session.transactions).ok_or_else(|| unknown(id))?;
+        if transactions.get(&id).is_some_and(|open| open.branch.is_some()) {
+            return Err(Refusal::new(Reason::Invalid, format!("the transaction {id} is a part of a branch")));
+        }
+        let transaction = transactions.remove(&id).ok_or_else(|| unknown(id))?;
         self.transactions -= 1;
         Ok(transaction)
     }
@@ -143,10 +177,16 @@ impl Engine {
         id: u64,
         taken: &mut Vec<Unsettled>,
         outcome: &Outcome,
+        from: Option<Key<Subscription>>,
     ) -> Result<(), Refusal> {
         let found = self.sessions.get_mut(key).and_then(|session| session.transactions.get_mut(&id));
         let transaction = found.ok_or_else(|| unknown(id))?;
-        transaction.settled.extend(taken.drain(..).map(|one| (one, outcome.clone())));
+        transaction.settled.extend(taken.drain(..).map(|unsettled| Settled {
+            unsettled,
+            outcome: outcome.clone(),
+            from,
+            expiration_ms: 0,
+        }));
         Ok(())
     }
 
@@ -208,7 +248,8 @@ impl Engine {
             let max = limits.max_transaction_bytes;
             return Err(limit("bytes in the transaction", "limits.max_transaction_bytes", max));
         }
-        let spill = transaction.log.is_some() || bytes > limits.transaction_spill_bytes;
+        let own = transaction.hidden.first().copied();
+        let spill = own.is_some() || bytes > limits.transaction_spill_bytes;
         self.check_store_bytes(bytes)?;
         // Routed now to refuse now what cannot be routed; and again by the commit where it can.
         let mut routes = Vec::new();
@@ -220,10 +261,11 @@ impl Engine {
         }
         let due_ms = message.head().deliver_at_ms();
         self.check_delay(due_ms)?;
+        let mut hidden = own.unwrap_or_default();
         let item = if spill {
-            self.spill(key, id, &message, routes, destinations)
+            Item::Spilled(self.spill(&mut hidden, &message, routes, destinations))
         } else {
-            Item::Held { message, destinations }
+            Item::Held { message, destinations, by: key }
         };
         if let Some(one) = &sequenced {
             self.leave_open(one);
@@ -231,6 +273,11 @@ impl Engine {
         if let Some(transaction) =
             self.sessions.get_mut(key).and_then(|session| session.transactions.get_mut(&id))
         {
+            match transaction.hidden.first_mut() {
+                Some(own) => *own = hidden,
+                None if spill => transaction.hidden.push(hidden),
+                None => {}
+            }
             transaction.bytes = bytes;
             transaction.sequenced.extend(sequenced.map(|one| (transaction.items.len(), one)));
             transaction.items.push(item);
@@ -238,69 +285,80 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes a publish into the hidden logs of its transaction.
-    fn spill(
+    /// Writes a publish into hidden logs, which get a number with the first one.
+    pub(crate) fn spill(
         &mut self,
-        key: Key<Session>,
-        id: u64,
+        hidden: &mut Hidden,
         message: &Message,
         routes: Vec<Key<Queue>>,
         destinations: Arc<[Destination]>,
-    ) -> Item {
+    ) -> Spilled {
         let facts = Facts::of(message);
         let is_delayed = facts.due_ms > self.now.unix_ms;
         let kept = |key: &Key<Queue>| self.queues.get(*key).is_some_and(|queue| queue.keeps(message));
         let any_kept = routes.iter().any(kept) || (is_delayed && facts.persistent);
         let all_kept = routes.iter().all(kept) && !is_delayed && !routes.is_empty();
         let needs_temporary = !all_kept && (!routes.is_empty() || is_delayed);
-        let fresh = self.next_transaction_log;
-        let Some(transaction) =
-            self.sessions.get_mut(key).and_then(|session| session.transactions.get_mut(&id))
-        else {
-            return Item::Held { message: message.clone(), destinations };
-        };
-        let number = *transaction.log.get_or_insert(fresh);
-        if number == fresh {
+        if hidden.number == 0 {
+            hidden.number = self.next_transaction_log;
             self.next_transaction_log += 1;
         }
-        let log = keys::transaction_log(number);
+        let log = keys::transaction_log(hidden.number);
         let durable = any_kept.then(|| {
-            transaction.durable_next += 1;
-            transaction.durable_next - 1
+            hidden.durable_next += 1;
+            (log, hidden.durable_next - 1)
         });
         let temporary = needs_temporary.then(|| {
-            transaction.temporary_next += 1;
-            transaction.temporary_next - 1
+            hidden.temporary_next += 1;
+            (log | TEMPORARY, hidden.temporary_next - 1)
         });
-        if let Some(seq) = durable {
+        for (log, seq) in durable.into_iter().chain(temporary) {
             self.pending.append(log, seq, Bytes::new(), message);
-        }
-        if let Some(seq) = temporary {
-            self.pending.append(log | TEMPORARY, seq, Bytes::new(), message);
         }
         self.pending.want(CommitNeed::Lazy);
         for queue in &routes {
             *self.promised.entry(*queue).or_default() += 1;
         }
-        Item::Spilled { facts, durable, temporary, routes, delayed: is_delayed.then_some(destinations) }
+        let delayed = is_delayed.then_some(destinations);
+        Spilled { facts, durable, temporary, routes, delayed, message: None }
     }
 
     /// Makes all of it count.
     fn commit(&mut self, key: Key<Session>, mut transaction: Transaction) -> Result<(), Refusal> {
-        let removes = transaction.only_accepts();
-        let routed = match transaction.refused.take() {
-            None => self.route_items(key, &transaction).map_err(|refusal| refusal.text),
-            Some(refused) => Err(format!("a part of it was refused: {refused}")),
-        };
-        let routed = match routed {
+        let routed = match self.route(&mut transaction) {
             Ok(routed) => routed,
-            Err(text) => {
+            Err(refusal) => {
                 self.roll_back(transaction);
-                let text = format!("the transaction was rolled back: {text}");
-                return Err(Refusal::new(Reason::RolledBack, text));
+                return Err(refusal);
             }
         };
-        let log = transaction.log;
+        let Some(host) = self.sessions.get(key).map(|session| session.virtual_host) else { return Ok(()) };
+        let removes = transaction.only_accepts();
+        let sent_by = SentBy { session: Some(key), client_id: None };
+        self.make_count(host, sent_by, transaction, routed, removes);
+        Ok(())
+    }
+
+    /// Finds the queues of all publishes. Refused: it can only be rolled back.
+    pub(crate) fn route(&mut self, transaction: &mut Transaction) -> Result<Vec<Vec<Key<Queue>>>, Refusal> {
+        let routed = match transaction.refused.take() {
+            None => self.route_items(transaction).map_err(|refusal| refusal.text),
+            Some(refused) => Err(format!("a part of it was refused: {refused}")),
+        };
+        routed.map_err(|text| {
+            Refusal::new(Reason::RolledBack, format!("the transaction was rolled back: {text}"))
+        })
+    }
+
+    /// Makes all of it count, where it was routed to. `removes`: it does nothing but take messages out.
+    pub(crate) fn make_count(
+        &mut self,
+        host: Key<VirtualHost>,
+        sent_by: SentBy<'_>,
+        mut transaction: Transaction,
+        routed: Vec<Vec<Key<Queue>>>,
+        removes: bool,
+    ) {
         let items = std::mem::take(&mut transaction.items);
         let mut sequenced = std::mem::take(&mut transaction.sequenced).into_iter().peekable();
         for (at, (item, routes)) in items.into_iter().zip(routed).enumerate() {
@@ -311,12 +369,12 @@ impl Engine {
                 self.give_up(item);
                 continue;
             }
-            let need = self.commit_item(key, log, item, &routes);
+            let need = self.commit_item(host, sent_by, item, &routes);
             if let Some(one) = one {
                 self.remember(&one, need);
             }
         }
-        for (unsettled, outcome) in std::mem::take(&mut transaction.settled) {
+        for Settled { unsettled, outcome, .. } in std::mem::take(&mut transaction.settled) {
             if removes {
                 // Removals that depend on nothing else also go together, and free room where there is none.
                 self.settle_one(unsettled, &outcome);
@@ -325,24 +383,20 @@ impl Engine {
             }
         }
         self.drop_hidden(&transaction);
-        Ok(())
     }
 
     /// Finds the queues of all publishes, before anything is done.
-    fn route_items(
-        &mut self,
-        key: Key<Session>,
-        transaction: &Transaction,
-    ) -> Result<Vec<Vec<Key<Queue>>>, Refusal> {
-        let Some(session) = self.sessions.get(key) else { return Ok(Vec::new()) };
-        let host = session.virtual_host;
-        let client_id = session.client.client_id.clone();
+    fn route_items(&mut self, transaction: &Transaction) -> Result<Vec<Vec<Key<Queue>>>, Refusal> {
         let mut routed = Vec::with_capacity(transaction.items.len());
         for item in &transaction.items {
             let mut routes = Vec::new();
-            if let Item::Held { message, destinations } = item {
+            if let Item::Held { message, destinations, by } = item
+                && let Some(session) = self.sessions.get(*by)
+            {
+                let host = session.virtual_host;
+                let client_id = session.client.client_id.clone();
                 let publisher =
-                    Publisher { head: message.head(), session: Some(key), client_id: client_id.as_deref() };
+                    Publisher { head: message.head(), session: Some(*by), client_id: client_id.as_deref() };
                 self.find_routes(host, destinations, &publisher, &mut routes)?;
             }
             routed.push(routes);
@@ -353,23 +407,18 @@ impl Engine {
     /// Makes a publish count. Answers the batch that must be committed first, if any.
     fn commit_item(
         &mut self,
-        key: Key<Session>,
-        log: Option<u64>,
+        host: Key<VirtualHost>,
+        sent_by: SentBy<'_>,
         item: Item,
         routes: &[Key<Queue>],
     ) -> Option<CommitId> {
-        let host = self.sessions.get(key).map(|session| session.virtual_host)?;
-        let sent_by = SentBy { session: key, client_id: None };
         match item {
-            Item::Held { message, destinations } => {
+            Item::Held { message, destinations, .. } => {
                 self.apply(host, &destinations, &message, routes, true, sent_by)
             }
-            Item::Spilled { facts, durable, temporary, routes, delayed } => {
-                let log = log.map(keys::transaction_log)?;
+            Item::Spilled(Spilled { facts, durable, temporary, routes, delayed, message }) => {
                 self.counters.published += 1;
                 self.keep_promises(&routes);
-                let durable = durable.map(|seq| (log, seq));
-                let temporary = temporary.map(|seq| (log | TEMPORARY, seq));
                 if let Some(destinations) = delayed {
                     let body = Body::Stored { durable, temporary };
                     if let Ok(need) = self.delay_body(host, &destinations, &facts, body, sent_by) {
@@ -377,8 +426,17 @@ impl Engine {
                     }
                     // It was allowed when it was published, and is not any more: early is better than never.
                 }
-                for to in routes {
-                    self.link_spilled(to, &facts, durable, temporary);
+                match message {
+                    Some(message) => {
+                        let origin = Origin { together: true, ..Origin::default() };
+                        let mut body_at = durable;
+                        self.admit_linked(&message, &origin, &routes, &mut body_at);
+                    }
+                    None => {
+                        for to in routes {
+                            self.link_spilled(to, &facts, durable, temporary);
+                        }
+                    }
                 }
                 durable.map(|_| self.pending.id)
             }
@@ -387,14 +445,14 @@ impl Engine {
 
     /// A publish comes to nothing.
     fn give_up(&mut self, item: Item) {
-        if let Item::Spilled { routes, .. } = item {
+        if let Item::Spilled(Spilled { routes, .. }) = item {
             self.keep_promises(&routes);
             routes.into_iter().for_each(|queue| self.collect_queue(queue));
         }
     }
 
     /// Publishes to these queues wait no longer in a hidden log.
-    fn keep_promises(&mut self, routes: &[Key<Queue>]) {
+    pub(crate) fn keep_promises(&mut self, routes: &[Key<Queue>]) {
         for queue in routes {
             if let Some(count) = self.promised.get_mut(queue) {
                 *count -= 1;
@@ -429,7 +487,7 @@ impl Engine {
     }
 
     /// As `settle_one`, but what is removed is removed together with the rest of the transaction.
-    fn commit_settle(&mut self, unsettled: Unsettled, outcome: &Outcome) {
+    pub(crate) fn commit_settle(&mut self, unsettled: Unsettled, outcome: &Outcome) {
         if *outcome != Outcome::Accept {
             return self.settle_one(unsettled, outcome);
         }
@@ -451,10 +509,11 @@ impl Engine {
             self.give_up(item);
         }
         let mut settled = std::mem::take(&mut transaction.settled);
-        settled.sort_unstable_by_key(|(unsettled, _)| unsettled.tag);
-        for (unsettled, _) in settled {
+        settled.sort_unstable_by_key(|one| one.unsettled.tag);
+        for Settled { unsettled, expiration_ms, .. } in settled {
             let Unsettled { queue, priority, entry: Some(entry), .. } = unsettled else { continue };
-            if entry.expired(self.now) {
+            let expired = expiration_ms != 0 && expiration_ms <= self.now.unix_ms;
+            if expired || entry.expired(self.now) {
                 self.dead_letter(queue, priority, entry, &Cause::Expired);
             } else {
                 let again = Unsettled { entry: Some(entry), queue, priority, tag: unsettled.tag, open: true };
@@ -463,15 +522,18 @@ impl Engine {
         }
     }
 
-    fn drop_hidden(&mut self, transaction: &Transaction) {
-        let Some(log) = transaction.log.map(keys::transaction_log) else { return };
-        if transaction.durable_next > 0 {
-            self.pending.forget(log);
+    /// What its hidden logs hold is not needed any more.
+    pub(crate) fn drop_hidden(&mut self, transaction: &Transaction) {
+        for hidden in &transaction.hidden {
+            let log = keys::transaction_log(hidden.number);
+            if hidden.durable_next > 0 {
+                self.pending.forget(log);
+            }
+            if hidden.temporary_next > 0 {
+                self.pending.forget(log | TEMPORARY);
+            }
+            self.pending.want(CommitNeed::Lazy);
         }
-        if transaction.temporary_next > 0 {
-            self.pending.forget(log | TEMPORARY);
-        }
-        self.pending.want(CommitNeed::Lazy);
     }
 
     /// Rolls back all transactions of a session.
@@ -479,8 +541,10 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let transactions = std::mem::take(&mut session.transactions);
         self.transactions -= transactions.len();
-        for transaction in transactions.into_values() {
-            self.roll_back(transaction);
+        for (id, transaction) in transactions {
+            if let Some(transaction) = self.leave_branch(key, id, transaction) {
+                self.roll_back(transaction);
+            }
         }
     }
 }

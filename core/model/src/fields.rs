@@ -48,6 +48,10 @@ pub mod number {
     pub const COUNT: u16 = 18;
     /// Text: an argument `name=value`.
     pub const ARGUMENT: u16 = 19;
+    /// Bytes: the name of a branch.
+    pub const BRANCH: u16 = 20;
+    /// u64: the step of a branch.
+    pub const BRANCH_ACT: u16 = 21;
 }
 
 /// Bits of the field `FLAGS`, and values of the field `QUERY`.
@@ -90,6 +94,14 @@ pub mod flag {
     pub const QUERY_LIST: u64 = 1;
     /// Of `QUERY`: explain why a message waits.
     pub const QUERY_EXPLAIN: u64 = 2;
+    /// Of `QUERY`: list the prepared branches.
+    pub const QUERY_PREPARED: u64 = 3;
+    /// In the reply to a branch's `Prepare`: it had nothing to keep, and is gone.
+    pub const BRANCH_READ_ONLY: u64 = 1 << 0;
+    /// In the reply to `Await`: the branch counts.
+    pub const BRANCH_COMMITTED: u64 = 1 << 1;
+    /// In the reply to `Await`: it does not, and what was settled in it is unsettled again, with those who had it.
+    pub const BRANCH_RESTORED: u64 = 1 << 2;
 }
 
 /// Field of a delivery's label, text: the destination in which a dead letter was before.
@@ -496,11 +508,14 @@ impl Query {
     /// Writes the fields of the verb.
     pub fn encode<B: HeadBuffer>(&self, buffer: &mut B) {
         let (what, destination) = match self {
-            Query::List(destination) => (flag::QUERY_LIST, destination),
-            Query::Explain(destination) => (flag::QUERY_EXPLAIN, destination),
+            Query::List(destination) => (flag::QUERY_LIST, Some(destination)),
+            Query::Explain(destination) => (flag::QUERY_EXPLAIN, Some(destination)),
+            Query::Prepared { .. } => (flag::QUERY_PREPARED, None),
         };
         put_u64(buffer, number::QUERY, what);
-        put_destination(buffer, number::DESTINATION, destination);
+        if let Some(destination) = destination {
+            put_destination(buffer, number::DESTINATION, destination);
+        }
     }
 
     /// Reads the fields of the verb.
@@ -514,8 +529,12 @@ impl Query {
                 _ => {}
             }
         }
+        let what = what.ok_or(DecodeError::Missing("query"))?;
+        if what == flag::QUERY_PREPARED {
+            return Ok(Query::Prepared { all: false });
+        }
         let target = target.ok_or(DecodeError::Missing("destination"))?;
-        match what.ok_or(DecodeError::Missing("query"))? {
+        match what {
             flag::QUERY_LIST => Ok(Query::List(target)),
             flag::QUERY_EXPLAIN => Ok(Query::Explain(target)),
             other => Err(DecodeError::Query(other)),

@@ -10,6 +10,7 @@
 //!   destination  queues, topics and their temporary kinds, by name
 //!   pattern      one language of wildcards
 //!   selector     the SQL-92 conditions of JMS, with three-valued logic
+//!   branch       branches of distributed transactions, and their steps
 //!   verb         what a session asks of the broker, and what it is answered
 //!   delivery     a message on its way to a consumer
 //!   fields       the encoding of rare verbs on the plugin boundary
@@ -18,6 +19,7 @@
 //! ```
 
 pub mod body;
+pub mod branch;
 pub mod delivery;
 pub mod destination;
 pub mod fields;
@@ -29,6 +31,7 @@ pub mod store;
 pub mod time;
 pub mod verb;
 
+pub use branch::{Branch, BranchAct, BranchStep};
 pub use delivery::Delivery;
 pub use destination::{Destination, DestinationKind};
 pub use message::{Head, HeadWriter, Message};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a session asks of the broker, and what it is answered. Every protocol is translated into these verbs.
 
+use crate::branch::BranchStep;
 use crate::destination::Destination;
 use crate::message::Message;
 use std::fmt;
@@ -54,6 +55,8 @@ pub enum Verb {
     Query(Box<Query>),
     /// Begin, commit or roll back `Request::transaction`.
     Transact(Transact),
+    /// A step of a branch of a distributed transaction.
+    Branch(Box<BranchStep>),
     /// Send a message through the producer `Request::id`.
     Publish(Message),
     /// Settle deliveries.
@@ -206,6 +209,12 @@ pub enum Query {
     List(Destination),
     /// Why the first waiting message of a queue is not delivered.
     Explain(Destination),
+    /// The branches that are prepared.
+    Prepared {
+        /// Those of all users, not only the session's own. Nothing that comes from a plugin says so: it is the broker's
+        /// own layers that do.
+        all: bool,
+    },
 }
 
 /// What to do with a transaction.

@@ -30,6 +30,8 @@ pub enum VerbKind {
     Query,
     /// Begin, commit, roll back.
     Transact,
+    /// A step of a branch of a distributed transaction.
+    Branch,
     /// Send a message.
     Publish,
     /// Settle deliveries.
@@ -40,7 +42,7 @@ pub enum VerbKind {
 
 impl VerbKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [VerbKind; 15] = [
+    pub const ALL: [VerbKind; 16] = [
         VerbKind::Connect,
         VerbKind::Disconnect,
         VerbKind::Attach,
@@ -53,6 +55,7 @@ impl VerbKind {
         VerbKind::Unsubscribe,
         VerbKind::Query,
         VerbKind::Transact,
+        VerbKind::Branch,
         VerbKind::Publish,
         VerbKind::Settle,
         VerbKind::Credit,
@@ -73,6 +76,7 @@ impl VerbKind {
             Verb::Unsubscribe { .. } => VerbKind::Unsubscribe,
             Verb::Query(_) => VerbKind::Query,
             Verb::Transact(_) => VerbKind::Transact,
+            Verb::Branch(_) => VerbKind::Branch,
             Verb::Publish(_) => VerbKind::Publish,
             Verb::Settle(_) => VerbKind::Settle,
             Verb::Credit { .. } => VerbKind::Credit,
@@ -94,6 +98,7 @@ impl VerbKind {
             VerbKind::Unsubscribe => "unsubscribe",
             VerbKind::Query => "query",
             VerbKind::Transact => "transact",
+            VerbKind::Branch => "branch",
             VerbKind::Publish => "publish",
             VerbKind::Settle => "settle",
             VerbKind::Credit => "credit",
@@ -102,6 +107,9 @@ impl VerbKind {
 
     /// Whether it comes once per message, so that nothing may be written about each.
     pub fn is_hot(self) -> bool {
-        matches!(self, VerbKind::Transact | VerbKind::Publish | VerbKind::Settle | VerbKind::Credit)
+        matches!(
+            self,
+            VerbKind::Transact | VerbKind::Branch | VerbKind::Publish | VerbKind::Settle | VerbKind::Credit
+        )
     }
 }

@@ -10,7 +10,7 @@ use sabir_model::verb::{
     Attach, Bind, Connect, Declare, Delete, Outcome, Query, Request, Settle, SettleRange, Subscribe,
     Transact, Verb,
 };
-use sabir_model::{Head, Message};
+use sabir_model::{BranchStep, Head, Message};
 
 /// Why what a session put out cannot be. The plugin has a mistake; its session is ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -288,7 +288,7 @@ fn rare(at: usize, verb: &sabir_verb, sources: &Sources<'_>) -> Result<Verb, Ver
     // SAFETY: every part of the union is made of numbers, of which any value is one.
     let piece = unsafe { verb.detail.rare.fields };
     // A kind that is not known may carry anything.
-    if !(SABIR_VERB_CONNECT..=SABIR_VERB_QUERY).contains(&verb.kind) {
+    if !(SABIR_VERB_CONNECT..=SABIR_VERB_QUERY).contains(&verb.kind) && verb.kind != SABIR_VERB_BRANCH {
         return Err(VerbError::Kind { at, kind: verb.kind });
     }
     let bytes = sources.bytes(at, &piece)?;
@@ -307,6 +307,7 @@ fn rare(at: usize, verb: &sabir_verb, sources: &Sources<'_>) -> Result<Verb, Ver
         SABIR_VERB_UNSUBSCRIBE => {
             fields::decode_unsubscribe(bytes).map(|forget| Verb::Unsubscribe { forget })
         }
+        SABIR_VERB_BRANCH => BranchStep::decode(bytes).map(|step| Verb::Branch(Box::new(step))),
         _ => Query::decode(bytes).map(|query| Verb::Query(Box::new(query))),
     };
     decoded.map_err(|source| VerbError::Fields { at, source })

@@ -54,6 +54,12 @@ impl Entry {
         expiration_ms != 0 && expiration_ms <= now.unix_ms && self.label.is_none()
     }
 
+    /// When it expires, as far as its message is at hand; 0: never. A dead letter never does.
+    pub fn expires_ms(&self) -> i64 {
+        let message = self.message.as_ref().filter(|_| self.label.is_none());
+        message.map_or(0, |message| message.head().expiration_ms())
+    }
+
     /// Whether it may be seen, where all below `committed` has arrived in the store: what lies in memory alone waits for
     /// no commit, unless it is part of one.
     pub fn visible(&self, committed: u64) -> bool {

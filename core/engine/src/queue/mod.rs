@@ -465,6 +465,14 @@ impl Queue {
         self.lanes[at].released.insert(entry.seq, entry);
     }
 
+    /// The message of an entry in flight is not needed in memory for long, if it is in the store.
+    pub fn let_go(&mut self, entry: &mut Entry, memory: &mut Memory) {
+        if entry.place == Place::Durable {
+            self.uncharge_in_flight(entry, memory);
+            entry.message = None;
+        }
+    }
+
     fn uncharge_in_flight(&mut self, entry: &Entry, memory: &mut Memory) {
         if entry.message.is_some() {
             let cost = entry.cost();

@@ -260,6 +260,7 @@ impl Queue {
 
     /// Messages of released entries have come.
     pub fn released_loaded(&mut self, at: usize, merged: Merged, memory: &mut Memory) {
+        let (can_group, mut grouped) = (self.can_group(), false);
         for (_, record) in merged.records {
             let lane = &mut self.lanes[at];
             let Some(entry) = lane.released.get_mut(&record.seq) else { continue };
@@ -267,6 +268,12 @@ impl Queue {
                 continue;
             }
             let Ok(message) = Message::trusted(record.data) else { continue };
+            // Of what a prepared branch has given back after a restart, nothing of this was known.
+            entry.label = entry.label.take().or_else(|| boxed(record.label));
+            if entry.group == 0 && can_group {
+                entry.group = group_of(&message);
+                grouped |= entry.group != 0;
+            }
             entry.message = Some(message);
             self.budget.charge(memory, entry.cost());
             for view in &mut self.views {
@@ -274,6 +281,9 @@ impl Queue {
                     view.feeds[at].returned.insert(record.seq);
                 }
             }
+        }
+        if grouped {
+            self.begin_groups();
         }
     }
 

@@ -5,14 +5,15 @@ use crate::store::Store;
 use bytes::Bytes;
 use sabir_engine::{Admin, Client, CommitId, CommitNeed, Config, Engine, Input, Outputs};
 use sabir_model::delivery::DeliveryKind;
+use sabir_model::fields::{self, number};
 use sabir_model::message::{Field, Fixed, HeadWriter};
 use sabir_model::property::Value;
 use sabir_model::store::{Batch, Level, Op};
 use sabir_model::verb::{
-    Answer, Attach, Declare, Outcome, Reason, Reply, Request, SessionId, Settle, SettleRange, Subscribe,
-    Transact, Verb,
+    Answer, Attach, Declare, Outcome, Query, Reason, Reply, Request, SessionId, Settle, SettleRange,
+    Subscribe, Transact, Verb,
 };
-use sabir_model::{Delivery, Destination, Message, Now};
+use sabir_model::{Branch, BranchAct, BranchStep, Delivery, Destination, Message, Now};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A message to be made.
@@ -296,6 +297,11 @@ impl Broker {
         self.input(Input::Open { session: SessionId(session), client });
     }
 
+    pub fn open_user(&mut self, session: u64, user: &str) {
+        let client = Client { user: Some(user.to_owned()), ..Client::default() };
+        self.input(Input::Open { session: SessionId(session), client });
+    }
+
     pub fn close(&mut self, session: u64) {
         self.input(Input::Close { session: SessionId(session) });
     }
@@ -410,6 +416,30 @@ impl Broker {
         self.ask(session, 0, transaction, Verb::Transact(what))
     }
 
+    /// A step of the branch with this number.
+    pub fn branch(&mut self, session: u64, transaction: u64, act: BranchAct, number: u8) -> Reaction {
+        self.ask(session, 0, transaction, Verb::Branch(Box::new(BranchStep::new(act, branch(number)))))
+    }
+
+    /// The numbers of the branches that a session is told are prepared.
+    pub fn prepared(&mut self, session: u64) -> Vec<u8> {
+        let token = self.send(session, 0, 0, Verb::Query(Box::new(Query::Prepared { all: false })));
+        let fields = self.told(session, token);
+        let branches =
+            fields::iter(&fields).map(Result::unwrap).filter(|(field, _)| *field == number::BRANCH);
+        branches.map(|(_, bytes)| Branch::from_bytes(bytes).unwrap().qualifier[0]).collect()
+    }
+
+    /// The fields of the answer to a request, which has come.
+    pub fn told(&mut self, session: u64, token: u64) -> Vec<u8> {
+        let replies = self.replies.get_mut(&session).expect("replies");
+        let at = replies.iter().position(|reply| reply.token == token).expect("an answer");
+        match replies.remove(at).unwrap().answer {
+            Answer::Told(told) => told.fields,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// What has come for a session since the last look.
     pub fn got(&mut self, session: u64) -> Vec<Got> {
         let queue = self.deliveries.remove(&session).unwrap_or_default();
@@ -437,6 +467,11 @@ fn message_of(delivery: &Delivery) -> Option<Got> {
         group_first: *group_first,
         label: label.clone(),
     })
+}
+
+/// The branch with this number.
+pub fn branch(number: u8) -> Branch {
+    Branch::new(77, &[1, 2, 3], &[number]).unwrap()
 }
 
 pub fn parse(destinations: &[&str]) -> Vec<Destination> {

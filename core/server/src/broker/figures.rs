@@ -79,6 +79,11 @@ fn render(room: &Room, store: &Store, connections: usize, text: &mut String) {
     gauge("sabir_sessions", "Sessions that have logged in.", engine.sessions);
     gauge("sabir_queues", "Queues, those of subscriptions included.", engine.queues);
     gauge("sabir_consumers", "Consumers.", engine.subscriptions);
+    gauge(
+        "sabir_prepared_branches",
+        "Branches of distributed transactions that are prepared.",
+        engine.prepared,
+    );
     gauge("sabir_transactions", "Open transactions.", engine.transactions);
     gauge("sabir_queue_depth", "Messages in all queues.", engine.messages);
     gauge("sabir_queue_bytes", "Bytes of messages in all queues.", engine.bytes);

@@ -216,6 +216,11 @@ fn recover(config: &Config, store: &Store, clock: Clock) -> Result<Engine, Serve
     }
     let mut engine = Engine::recover(config.engine.clone(), clock.now(), logs, keys)
         .map_err(|error| failed(error.to_string()))?;
+    let prepared = engine.prepared_branches();
+    if prepared > 0 {
+        // Whoever prepared them must end them: until then they withhold what they have consumed.
+        tracing::warn!(prepared, "branches of distributed transactions are prepared, and wait for their end");
+    }
     let stats = store.stats().map_err(|error| failed(error.to_string()))?;
     match stats.used_bytes.saturating_add(stats.free_bytes) {
         // It does not say.

@@ -137,6 +137,8 @@ pub fn limits(reader: &Reader<'_>) -> Limits {
         max_transaction_items: count("max_transaction_items"),
         max_transaction_bytes: size("max_transaction"),
         transaction_spill_bytes: size("transaction_spill"),
+        max_prepared: count("max_prepared"),
+        max_prepared_items: count("max_prepared_items"),
         max_parked_per_session: count("max_parked_per_session"),
         max_parked_bytes_per_session: size("max_parked_bytes_per_session"),
         hold_ms: reader.integer("hold_ms", 0..=60_000),

@@ -275,7 +275,10 @@ impl Decisions {
     }
 
     pub(super) fn query(&mut self, asked: &Query) -> Result<(), Refusal> {
-        let (Query::List(destination) | Query::Explain(destination)) = asked;
+        let (Query::List(destination) | Query::Explain(destination)) = asked else {
+            // Everybody sees what is their own.
+            return Ok(());
+        };
         if let Query::List(Destination {
             kind: DestinationKind::TempQueue | DestinationKind::TempTopic,
             ..
@@ -292,6 +295,12 @@ impl Decisions {
         } else {
             self.need(Operation::Read, destination)
         }
+    }
+
+    /// Whether the user administers everything: then also what others have prepared.
+    pub(super) fn is_operator(&mut self) -> bool {
+        let everything = Destination { kind: DestinationKind::Queue, name: "#".into() };
+        self.is_begun() && self.allow(Operation::Admin, &everything)
     }
 
     /// What was refused further in was not made.

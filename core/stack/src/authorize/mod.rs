@@ -8,6 +8,7 @@
 //! | declare | admin; passively any of read, write, admin; a temporary one: anybody, who then owns it |
 //! | delete | admin; a temporary one: its owner; a durable subscription: the session with its client id |
 //! | bind, unbind | read on the source, write on the target |
+//! | steps of branches | nothing for one's own; admin on `queue://#` to see and end what others have prepared |
 //! | list, explain | read, or admin; the names of temporary ones may be listed by anybody |
 //!
 //! A decision is made once per session, destination, operation and generation of the policy, and kept. When the policy

@@ -4,7 +4,7 @@
 use super::decisions::Decisions;
 use crate::batch::{Admission, Admissions, Batch, Login, Outbound, Outgoing, Session, Stack};
 use crate::policy::{Policy, PolicyView, SharedPolicy};
-use sabir_model::verb::{Refusal, Request, Verb};
+use sabir_model::verb::{Query, Refusal, Request, Verb};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -44,6 +44,17 @@ impl<S: Stack> Service<Batch> for Authorize<S> {
             decisions.standing()?;
             check(decisions, policy, session, request)
         });
+        for request in &mut batch.requests {
+            match &mut request.verb {
+                Verb::Branch(step) => step.operator = decisions.is_operator(),
+                Verb::Query(query) => {
+                    if let Query::Prepared { all } = query.as_mut() {
+                        *all = decisions.is_operator();
+                    }
+                }
+                _ => {}
+            }
+        }
         let before = batch.replies.len();
         let admission = self.inner.call(batch);
         self.decisions.answered(admission.refused_behind(before));
@@ -59,7 +70,7 @@ fn check(
 ) -> Result<(), Refusal> {
     match &request.verb {
         Verb::Publish(message) => decisions.publish(request.id, &message.head()),
-        Verb::Settle(_) | Verb::Credit { .. } | Verb::Transact(_) => Ok(()),
+        Verb::Settle(_) | Verb::Credit { .. } | Verb::Transact(_) | Verb::Branch(_) => Ok(()),
         Verb::Disconnect => {
             session.is_over = true;
             Ok(())

@@ -160,6 +160,8 @@ impl Held {
             }
             Verb::Query(_) => Ok(()),
             Verb::Transact(asked) => self.transact(limits, request, *asked),
+            // The engine bounds them: they end by the hands of other sessions too, of which this one hears nothing.
+            Verb::Branch(_) => Ok(()),
         }
     }
 

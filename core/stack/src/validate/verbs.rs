@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What each verb needs to make sense by itself.
 
+use sabir_model::BranchAct;
 use sabir_model::Destination;
 use sabir_model::destination::DestinationKind;
 use sabir_model::message::Message;
@@ -24,6 +25,10 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
             need(!blank, "the client id is empty or has a control character")
         }
         Verb::Transact(_) => need(request.transaction != 0, "a transaction needs a number other than 0"),
+        Verb::Branch(step) => {
+            let part = matches!(step.act, BranchAct::Begin | BranchAct::Await);
+            need(!part || request.transaction != 0, "a part of a branch needs a number other than 0")
+        }
         Verb::Attach(attach) => {
             need(!attach.destinations.is_empty(), "a producer needs a destination")?;
             attach.destinations.iter().try_for_each(|destination| literal(destination, "sent to"))
@@ -33,7 +38,7 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
         Verb::Delete(asked) => delete(asked),
         Verb::Bind(asked) | Verb::Unbind(asked) => bind(asked),
         Verb::Query(query) => match query.as_ref() {
-            Query::List(_) => Ok(()),
+            Query::List(_) | Query::Prepared { .. } => Ok(()),
             Query::Explain(destination) => literal(destination, "explained"),
         },
     }

@@ -4,6 +4,7 @@
 use crate::support::*;
 use sabir_model::message::Fixed;
 use sabir_model::verb::{Bind, Delete, Query, Reason, Verb};
+use sabir_model::{Branch, BranchAct, BranchStep};
 use sabir_stack::policy::{Operation, Rule, Rules};
 use sabir_stack::verb_kind::VerbKind;
 use sabir_stack::{Authentication, Limits, Policy};
@@ -177,6 +178,31 @@ fn to_look_a_destination_up_one_needs_something_to_do_with_it() {
         assert_eq!(bob.ask(Verb::Query(Box::new(Query::List(destination(all))))), []);
     }
     assert_eq!(bob.ask(Verb::Query(Box::new(Query::Explain(destination("temp-queue://ID:ann"))))), FORBIDDEN);
+}
+
+#[test]
+fn only_who_may_administer_everything_is_an_operator_to_what_others_have_prepared() {
+    for (user, expected) in [("ann", false), ("root", true)] {
+        let mut client = broker().logged_in(user);
+        client.reached();
+        let branch = Branch::new(1, &[2], &[3]).unwrap();
+        // Whatever it says of itself.
+        for claimed in [false, true] {
+            let step = BranchStep { operator: claimed, ..BranchStep::new(BranchAct::Commit, branch.clone()) };
+            assert_eq!(client.ask(Verb::Branch(Box::new(step))), []);
+            assert_eq!(client.ask(Verb::Query(Box::new(Query::Prepared { all: claimed }))), []);
+        }
+        let reached = std::mem::take(&mut *client.reached.lock().unwrap());
+        let is_operator: Vec<bool> = reached
+            .iter()
+            .map(|request| match &request.verb {
+                Verb::Branch(step) => step.operator,
+                Verb::Query(query) => **query == Query::Prepared { all: true },
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(is_operator, [expected; 4], "{user}");
+    }
 }
 
 #[test]
