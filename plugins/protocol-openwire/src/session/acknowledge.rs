@@ -122,7 +122,7 @@ impl Core {
         };
         let plan = consumer.unsettled.plan(range.clone());
         if let Some(open) = self.transactions.get_mut(transaction) {
-            if open.kept.len() + plan.runs.len() > max {
+            if open.kept.len() + open.settled.len() + plan.runs.len() > max {
                 return Err(Problem::limit("max_transaction_acks", max));
             }
             for (first, last) in plan.runs {

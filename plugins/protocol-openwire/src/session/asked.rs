@@ -4,6 +4,7 @@
 //! A token says what its answer is for. Most commands need no more than their own number, so that nothing is kept for a
 //! message; what needs more is kept here. The host bounds how much a session may have asked for.
 
+use super::branch::Asking;
 use super::problem::Exception;
 use crate::codec::ProducerId;
 use std::collections::HashMap;
@@ -94,6 +95,18 @@ pub enum Kept {
         number: u64,
         /// The how manieth request of that consumer it was.
         serial: u64,
+    },
+    /// A step of a branch.
+    Branch(Asking),
+    /// A branch ends, by whomever.
+    BranchEnd {
+        /// This connection's part of it.
+        number: u64,
+    },
+    /// The prepared branches are listed.
+    Recover {
+        /// The number of the command.
+        respond: i32,
     },
     /// Which temporary destinations there are, for a new listener to advisories.
     List {

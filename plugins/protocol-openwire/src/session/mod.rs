@@ -12,6 +12,7 @@
 //!   unsettled      what a consumer was sent and has not settled
 //!   acknowledge    MessageAck
 //!   transaction    local transactions
+//!   branch         distributed ones
 //!   declare        destinations that clients make
 //!   deliver        deliveries to MessageDispatch
 //!   advisory       the broker's events, as clients know them
@@ -29,6 +30,7 @@
 mod acknowledge;
 mod advisory;
 mod asked;
+mod branch;
 mod commands;
 mod connect;
 mod consume;

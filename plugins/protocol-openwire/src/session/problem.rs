@@ -36,6 +36,44 @@ pub mod class {
     pub const IO: &str = "java.io.IOException";
 }
 
+/// Error codes of `XAException`. Clients read them out of its text, since OpenWire has no place for them.
+pub mod xa {
+    use sabir_model::verb::Reason;
+
+    /// `XA_RBROLLBACK`: it was rolled back.
+    pub const ROLLED_BACK: i32 = 100;
+    /// `XAER_RMERR`: something else is wrong with the branch.
+    pub const FAILED: i32 = -3;
+    /// `XAER_NOTA`: there is no such branch.
+    pub const UNKNOWN: i32 = -4;
+    /// `XAER_INVAL`: the question makes no sense.
+    pub const INVALID: i32 = -5;
+    /// `XAER_PROTO`: not now.
+    pub const ORDER: i32 = -6;
+    /// `XAER_RMFAIL`: the broker cannot, for the time being.
+    pub const UNAVAILABLE: i32 = -7;
+    /// `XAER_DUPID`: there is such a branch already.
+    pub const DUPLICATE: i32 = -8;
+
+    /// What the broker's refusal of a step is to a transaction manager.
+    pub fn code_of(reason: Reason) -> i32 {
+        match reason {
+            Reason::RolledBack => ROLLED_BACK,
+            Reason::NotFound => UNKNOWN,
+            Reason::Invalid => ORDER,
+            Reason::Conflict => DUPLICATE,
+            Reason::Store | Reason::Stopping => UNAVAILABLE,
+            Reason::Unauthenticated
+            | Reason::Forbidden
+            | Reason::Limit
+            | Reason::BadMessage
+            | Reason::BadSelector
+            | Reason::Unsupported
+            | Reason::Full => FAILED,
+        }
+    }
+}
+
 /// An exception to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exception {
@@ -56,6 +94,12 @@ impl Exception {
     /// An exception of this class.
     pub fn new(class: &'static str, text: impl AsRef<str>) -> Self {
         Exception { class, text: printable(text.as_ref()) }
+    }
+
+    /// An `XAException` with this code, which its clients expect at the very end of the text.
+    pub fn xa(code: i32, text: impl AsRef<str>) -> Self {
+        let text = printable(text.as_ref());
+        Exception { class: class::XA, text: format!("{text}. xaErrorCode:{code}") }
     }
 
     /// What the broker's refusal is to a client of JMS.

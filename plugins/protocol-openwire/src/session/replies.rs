@@ -2,7 +2,7 @@
 //! What the broker answers, and what clients are told of it.
 
 use super::asked::{Answered, Kept};
-use super::problem::{Exception, class};
+use super::problem::{Exception, class, xa};
 use super::{Core, Phase};
 use sabir_model::verb::Reason;
 use sabir_sdk::protocol::{Out, ReplyRef};
@@ -62,6 +62,9 @@ impl Core {
             }
             Kept::Pull { number, serial } => self.pull_ended(number, serial),
             Kept::List { number } => self.listed(number, reply.fields),
+            Kept::Branch(asking) => self.branch_done(asking, reply),
+            Kept::BranchEnd { number } => self.branch_told(number, reply.fields),
+            Kept::Recover { respond } => self.recovered(respond, reply.fields),
         }
     }
 
@@ -102,6 +105,12 @@ impl Core {
                 self.refused_in_transaction(transaction, &exception);
             }
             Kept::Pull { number, serial } => self.pull_ended(number, serial),
+            Kept::Branch(asking) => self.branch_refused(&asking, reason, exception.text()),
+            // There is no part any more that could end.
+            Kept::BranchEnd { .. } => {}
+            Kept::Recover { respond } => {
+                self.refuse(Some(respond), &Exception::xa(xa::code_of(reason), exception.text()));
+            }
             Kept::List { .. } => {
                 self.lists.answered();
                 let what = "a listener to advisories cannot be told of what there is";

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Local transactions, and what clients are told who ask for distributed ones.
+//! Local transactions, and what branches of distributed ones have in common with them.
 
 use super::asked::Asked;
-use super::problem::{Exception, Problem, class};
+use super::branch::Asking;
+use super::problem::{Exception, Problem, class, xa};
 use super::{Core, Step};
-use crate::codec::{Command, DataArrayResponse, ObjectId, TransactionId, TransactionInfo};
+use crate::codec::{Command, ObjectId, TransactionId, TransactionInfo};
 use sabir_model::verb::{Outcome, Settle, SettleRange, Transact};
 use sabir_sdk::protocol::{Out, VerbMeta};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// `XAException.XAER_RMERR`, as Java clients find it in the text.
-const XA_RESOURCE_MANAGER_ERROR: &str = "xaErrorCode:-3";
+/// The minor version of the plugin interface that has branches.
+pub const BRANCHES_SINCE: u32 = 2;
 
 /// An acknowledgement that waits for its transaction's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +33,37 @@ pub struct Transaction {
     /// In the order in which they came.
     pub kept: VecDeque<Kept>,
     /// Messages that the broker has not answered.
-    waits_for: usize,
+    pub waits_for: usize,
     /// Why it can only be rolled back.
-    failed: Option<String>,
-    /// The commit waits for the answers to messages; the number of the command, if that wants a response.
-    committing: Option<Option<i32>>,
+    pub failed: Option<String>,
+    /// What waits for the answers to messages.
+    pub finishing: Option<Finish>,
+    /// Of a branch: its name.
+    pub branch: Option<Arc<TransactionId>>,
+    /// Of a branch: what of `kept` was settled in it.
+    pub settled: Vec<Kept>,
+    /// The broker will tell how the branch ends.
+    pub is_awaited: bool,
+    /// It was prepared.
+    pub is_prepared: bool,
+}
+
+/// What is done once the broker has answered all that is part of a transaction: what was refused on its way there must not
+/// be missing from what counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// A local transaction is committed.
+    Local {
+        /// The number of the command, if it wants a response.
+        respond: Option<i32>,
+    },
+    /// A client has done its part of a branch.
+    Part {
+        /// The number of the command, if it wants a response.
+        respond: Option<i32>,
+    },
+    /// A branch is prepared or committed.
+    Branch(Asking),
 }
 
 impl Transaction {
@@ -52,8 +79,10 @@ pub struct Transactions {
     numbers: HashMap<Arc<TransactionId>, u64>,
     open: HashMap<u64, Transaction>,
     begun: u64,
-    /// Commits that wait for nothing any more.
+    /// Those whose end waits for nothing any more.
     ready: Vec<u64>,
+    /// Branches that had nothing to prepare; the latest last.
+    pub read_only: VecDeque<Arc<TransactionId>>,
 }
 
 impl Transactions {
@@ -76,14 +105,14 @@ impl Transactions {
             open.failed.get_or_insert_with(|| why.to_owned());
         }
         open.waits_for = open.waits_for.saturating_sub(1);
-        if open.waits_for == 0 && open.committing.is_some() {
+        if open.waits_for == 0 && open.finishing.is_some() {
             self.ready.push(number);
         }
     }
 
     /// Whether a commit waits for something.
     pub fn is_committing(&self) -> bool {
-        self.open.values().any(|open| open.committing.is_some())
+        self.open.values().any(|open| open.finishing.is_some())
     }
 
     /// Whether a commit waits for room alone.
@@ -98,11 +127,50 @@ impl Transactions {
         }
     }
 
-    fn end(&mut self, number: u64) {
-        self.open.remove(&number);
-        if self.open.is_empty() {
-            *self = Transactions { begun: self.begun, ..Transactions::default() };
+    /// The number of the one with this name.
+    pub fn number(&self, id: &TransactionId) -> Option<u64> {
+        self.numbers.get(id).copied()
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The number of the next one.
+    pub fn next_number(&self) -> u64 {
+        self.begun + 1
+    }
+
+    /// One has begun, with the next number.
+    pub fn insert(&mut self, id: Arc<TransactionId>, number: u64, transaction: Transaction) {
+        self.begun = number;
+        self.numbers.insert(id, number);
+        self.open.insert(number, transaction);
+    }
+
+    /// Something is done with one once nothing of it is under way any more. `false`: there is no such one.
+    pub fn finish(&mut self, number: u64, finish: Finish) -> bool {
+        let Some(open) = self.open.get_mut(&number) else { return false };
+        open.finishing = Some(finish);
+        if open.waits_for == 0 && !self.ready.contains(&number) {
+            self.ready.push(number);
         }
+        true
+    }
+
+    /// Takes one out.
+    pub fn take(&mut self, number: u64) -> Option<Transaction> {
+        let gone = self.open.remove(&number)?;
+        if let Some(id) = &gone.branch {
+            self.numbers.remove(id);
+        }
+        self.ready.retain(|other| *other != number);
+        if self.open.is_empty() {
+            let read_only = std::mem::take(&mut self.read_only);
+            *self = Transactions { begun: self.begun, read_only, ..Transactions::default() };
+        }
+        Some(gone)
     }
 }
 
@@ -111,7 +179,10 @@ impl Core {
     pub fn transaction_number(&self, id: &TransactionId) -> Result<u64, Problem> {
         match (self.transactions.numbers.get(id), id) {
             (Some(number), _) => Ok(*number),
-            (None, TransactionId::Xa(_)) => Err(no_xa()),
+            (None, TransactionId::Xa(_)) => {
+                let text = format!("Transaction '{id}' has not been started.");
+                Err(Exception::xa(xa::UNKNOWN, text).refused())
+            }
             (None, TransactionId::Local(_)) => {
                 let text = format!("Transaction '{id}' has not been started.");
                 Err(Exception::new(class::JMS, text).refused())
@@ -126,20 +197,16 @@ impl Core {
         out: &mut Out<'_>,
     ) -> Result<Step, Problem> {
         if info.kind == TransactionInfo::RECOVER {
-            // There are none.
-            if info.response_required {
-                self.output.push(Command::DataArrayResponse(DataArrayResponse {
-                    correlation_id: info.command_id,
-                    data: Some(Vec::new()),
-                    ..DataArrayResponse::default()
-                }));
-            }
-            return Ok(Step::Done);
+            return Ok(self.ask_prepared(info, out));
         }
         let missing = || Problem::missing("TransactionInfo", "transactionId");
         let id = info.transaction_id.as_ref().ok_or_else(missing)?;
         if matches!(**id, TransactionId::Xa(_)) {
-            return Err(no_xa());
+            if self.shared.host.abi_minor() < BRANCHES_SINCE {
+                let text = "this broker is too old to take part in distributed transactions";
+                return Err(Exception::xa(xa::FAILED, text).refused());
+            }
+            return self.on_branch(id, info, out);
         }
         match info.kind {
             TransactionInfo::BEGIN => self.begin(id, info, out),
@@ -167,30 +234,22 @@ impl Core {
         if self.transactions.open.len() >= max {
             return Err(Problem::limit("max_transactions", max));
         }
-        let number = self.transactions.begun + 1;
+        let number = self.transactions.next_number();
         let token = Asked::token(info.command_id, info.response_required);
         let meta = VerbMeta { token, confirm: info.response_required, id: 0, transaction: number };
         out.transact(meta, Transact::Begin);
         if out.overflowed() {
             return Ok(Step::Full);
         }
-        self.transactions.begun = number;
-        self.transactions.numbers.insert(id.clone(), number);
-        self.transactions.open.insert(number, Transaction::default());
+        self.transactions.insert(id.clone(), number, Transaction::default());
         Ok(Step::Done)
     }
 
-    /// The commit waits until the broker has answered all that is part of it: what was refused on its way there must not
-    /// be missing from what is committed.
     fn commit(&mut self, id: &TransactionId, info: &TransactionInfo) -> Result<Step, Problem> {
         let number = self.transaction_number(id)?;
         self.transactions.numbers.remove(id);
-        if let Some(open) = self.transactions.get_mut(number) {
-            open.committing = Some(info.response_required.then_some(info.command_id));
-            if open.waits_for == 0 {
-                self.transactions.ready.push(number);
-            }
-        }
+        let respond = info.response_required.then_some(info.command_id);
+        self.transactions.finish(number, Finish::Local { respond });
         Ok(Step::Done)
     }
 
@@ -204,11 +263,17 @@ impl Core {
         ends && self.transactions.is_committing()
     }
 
-    /// Commits what waits for nothing any more. `false`: there was no room for all of it.
+    /// Goes on with what waits for nothing any more. `false`: there was no room for all of it.
     pub fn commit_ready(&mut self, out: &mut Out<'_>) -> bool {
         while let Some(number) = self.transactions.ready.first().copied() {
             let mark = out.mark();
-            match self.commit_step(number, out) {
+            let finish = self.transactions.get_mut(number).and_then(|open| open.finishing.clone());
+            let step = match finish {
+                None => Step::Done,
+                Some(Finish::Local { respond }) => self.commit_step(number, respond, out),
+                Some(finish) => self.finish_part(number, finish, out),
+            };
+            match step {
                 Step::Again => {}
                 Step::Full => {
                     out.rollback(mark);
@@ -216,16 +281,19 @@ impl Core {
                 }
                 Step::Done => {
                     self.transactions.ready.retain(|other| *other != number);
-                    self.transactions.end(number);
+                    match self.transactions.get_mut(number) {
+                        // It ends with the branch.
+                        Some(open) if open.branch.is_some() => open.finishing = None,
+                        _ => drop(self.transactions.take(number)),
+                    }
                 }
             }
         }
         true
     }
 
-    fn commit_step(&mut self, number: u64, out: &mut Out<'_>) -> Step {
+    fn commit_step(&mut self, number: u64, respond: Option<i32>, out: &mut Out<'_>) -> Step {
         let Some(open) = self.transactions.get_mut(number) else { return Step::Done };
-        let respond = open.committing.flatten();
         if let Some(why) = open.failed.clone() {
             let meta = VerbMeta { token: Asked::ignored(), transaction: number, ..VerbMeta::default() };
             out.transact(meta, Transact::Rollback);
@@ -239,7 +307,7 @@ impl Core {
         }
         if let Some(kept) = open.kept.front().cloned() {
             // One at a time: they may be more than there is room for.
-            if !self.settle_kept(&kept, number, out) {
+            if !self.settle_kept(&kept, number, false, out) {
                 return Step::Full;
             }
             if let Some(open) = self.transactions.get_mut(number) {
@@ -263,15 +331,18 @@ impl Core {
         }
     }
 
-    /// Settles what an acknowledgement in a transaction has named. `false`: there was no room.
-    fn settle_kept(&mut self, kept: &Kept, transaction: u64, out: &mut Out<'_>) -> bool {
+    /// Settles what an acknowledgement in a transaction has named; `stays`: it may be its consumer's again. `false`: there
+    /// was no room.
+    pub fn settle_kept(&mut self, kept: &Kept, transaction: u64, stays: bool, out: &mut Out<'_>) -> bool {
         let meta = VerbMeta { token: Asked::ignored(), confirm: false, id: kept.consumer, transaction };
         let range = SettleRange::Tags { first: kept.first, last: kept.last };
         out.settle(meta, &Settle { range, outcome: kept.outcome.clone() });
         if out.overflowed() {
             return false;
         }
-        if let Some(consumer) = self.consumers.get_mut(kept.consumer) {
+        if let Some(consumer) = self.consumers.get_mut(kept.consumer)
+            && !stays
+        {
             consumer.unsettled.transaction_ended(transaction, (kept.first, kept.last), true);
         }
         true
@@ -284,7 +355,7 @@ impl Core {
             Some((*number, at, open.kept.get(at)?.clone()))
         });
         let Some((transaction, at, kept)) = found else { return Step::Done };
-        if !self.settle_kept(&kept, transaction, out) {
+        if !self.settle_kept(&kept, transaction, false, out) {
             return Step::Full;
         }
         if let Some(open) = self.transactions.get_mut(transaction) {
@@ -308,13 +379,7 @@ impl Core {
         }
         self.unkeep(number);
         self.transactions.numbers.remove(id);
-        self.transactions.end(number);
+        self.transactions.take(number);
         Ok(Step::Done)
     }
-}
-
-fn no_xa() -> Problem {
-    let text =
-        format!("this broker does not take part in distributed transactions. {XA_RESOURCE_MANAGER_ERROR}");
-    Exception::new(class::XA, text).refused()
 }

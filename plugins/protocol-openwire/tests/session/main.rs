@@ -4,6 +4,7 @@
 mod acknowledge;
 mod advisories;
 mod bad_input;
+mod branches;
 mod connect;
 mod consume;
 mod deliver;

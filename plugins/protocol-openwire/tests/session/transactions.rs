@@ -5,7 +5,7 @@ use crate::peer::{CONNECTION, Peer, ack, producer_info, text_delivery, text_mess
 use sabir_model::verb::{Outcome, Reason, Settle, SettleRange, Transact, Verb};
 use sabir_protocol_openwire::codec::{
     Command, ConnectionId, LocalTransactionId, Message, MessageAck, MessageDispatch, ObjectId, RemoveInfo,
-    TransactionId, TransactionInfo, XaTransactionId,
+    TransactionId, TransactionInfo,
 };
 use std::sync::Arc;
 
@@ -125,28 +125,6 @@ fn poison_is_no_part_of_a_transaction() {
     let ack = MessageAck { transaction_id: Some(id), ..ack(MessageAck::POISON, &[&sent[0]]) };
     peer.send(Command::MessageAck(Box::new(ack)));
     assert!(peer.take_exception().2.contains("poison"));
-}
-
-#[test]
-fn distributed_transactions_are_refused_as_their_clients_understand_it() {
-    let mut peer = Peer::connected();
-    let xid = Arc::new(TransactionId::Xa(XaTransactionId {
-        format_id: 1,
-        global_transaction_id: [1].into(),
-        branch_qualifier: [2].into(),
-    }));
-    for kind in 0..=7 {
-        let command = peer.ask(step(&xid, kind));
-        if kind == TransactionInfo::RECOVER {
-            let Command::DataArrayResponse(response) = peer.take_command() else { panic!("no list") };
-            assert_eq!((response.correlation_id, response.data), (command, Some(Vec::new())));
-            continue;
-        }
-        let (told, class, text) = peer.take_exception();
-        assert_eq!((told, &*class), (Some(command), "javax.transaction.xa.XAException"));
-        assert!(text.contains("xaErrorCode:-3"), "{text}");
-    }
-    assert!(peer.requests.is_empty());
 }
 
 /// A transaction with a message that has yet to be answered, and its commit.
