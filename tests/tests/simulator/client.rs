@@ -12,6 +12,10 @@ pub enum Asked {
     Publish(Id),
     Accept(Vec<(Id, Place)>),
     Commit(Tx),
+    /// A branch is prepared.
+    Prepare(Tx),
+    /// A prepared branch is committed or rolled back.
+    End(Tx),
     Rollback,
     Other,
 }
@@ -66,6 +70,8 @@ pub struct Client {
     pub next_subscription: u64,
     pub held: Vec<Held>,
     pub tx: Option<Tx>,
+    /// The open transaction is a branch of a distributed one.
+    pub is_branch: bool,
     /// Deliveries settled within the open transaction: a rollback gives them back.
     pub settled_in_tx: Vec<Held>,
     /// How far the producer for each target has counted: over all sessions.

@@ -51,6 +51,10 @@ pub enum Outcome {
     CommitAsked(u32),
     /// The broker said yes.
     Committed,
+    /// Prepared, and neither committed nor rolled back: nothing of it may show, and nothing that it consumed come back.
+    Prepared,
+    /// That was asked for and not answered.
+    PrepareAsked,
     /// It was rolled back, or its session ended before a commit was asked for.
     RolledBack,
 }
@@ -164,6 +168,14 @@ impl Ledger {
         self.transactions.insert(tx, Outcome::CommitAsked(self.incarnation));
     }
 
+    pub fn prepare_asked(&mut self, tx: Tx) {
+        self.transactions.insert(tx, Outcome::PrepareAsked);
+    }
+
+    pub fn prepared(&mut self, tx: Tx) {
+        self.transactions.insert(tx, Outcome::Prepared);
+    }
+
     pub fn committed(&mut self, tx: Tx) {
         self.transactions.insert(tx, Outcome::Committed);
     }
@@ -214,7 +226,7 @@ impl Ledger {
                 self.wrong(format!("message {id} was refused, and then delivered from place {place}"))
             }
             Sent::Pending(tx) => match self.outcome(tx) {
-                Outcome::Open => self
+                Outcome::Open | Outcome::Prepared | Outcome::PrepareAsked => self
                     .wrong(format!("message {id} was delivered before its transaction {tx} was committed")),
                 Outcome::RolledBack => {
                     self.wrong(format!("message {id} of the rolled back transaction {tx} was delivered"))
@@ -249,6 +261,9 @@ impl Ledger {
             Accepted::Pending(tx) => match self.outcome(tx) {
                 Outcome::Committed => self.wrong(format!(
                     "message {id} was delivered from place {place} after transaction {tx} consumed it"
+                )),
+                Outcome::Prepared => self.wrong(format!(
+                    "message {id} was delivered from place {place} while the prepared transaction {tx} withheld it"
                 )),
                 Outcome::CommitAsked(at) if at == incarnation => {
                     self.wrong(format!("message {id} was delivered from place {place} while transaction {tx} that consumed it was committing"));
@@ -325,6 +340,13 @@ impl Ledger {
         }
     }
 
+    /// A consumer that had accepted a message has it again: that was in a branch, which was rolled back.
+    pub fn regained(&mut self, id: Id, place: Place, holder: u64) {
+        if let Some(copy) = self.copy(id, place) {
+            copy.holder = Some(holder);
+        }
+    }
+
     /// All that `holder` had is free again: its session has ended.
     pub fn holder_gone(&mut self, is_its: impl Fn(u64) -> bool) {
         for message in self.messages.values_mut() {
@@ -378,7 +400,7 @@ impl Ledger {
                 Sent::Pending(tx) => match self.outcome(tx) {
                     Outcome::Committed => true,
                     Outcome::CommitAsked(_) => shown.contains(&tx),
-                    Outcome::Open | Outcome::RolledBack => false,
+                    Outcome::Open | Outcome::RolledBack | Outcome::Prepared | Outcome::PrepareAsked => false,
                 },
                 Sent::Unknown | Sent::Refused => false,
             };
@@ -576,6 +598,34 @@ mod tests {
                 }
             },
             "after its later message",
+        );
+    }
+
+    #[test]
+    fn a_prepared_transaction_that_shows_or_gives_back_anything_is_found() {
+        one(
+            |ledger| {
+                ledger.began(5);
+                sent(ledger, 1, Some(5));
+                ledger.prepare_asked(5);
+                ledger.prepared(5);
+                ledger.restarted();
+                ledger.delivered(1, QUEUE, 1, false);
+            },
+            "before its transaction",
+        );
+        one(
+            |ledger| {
+                sent(ledger, 1, None);
+                ledger.delivered(1, QUEUE, 1, false);
+                ledger.began(5);
+                ledger.accept_asked(1, QUEUE, Some(5));
+                ledger.prepared(5);
+                ledger.restarted();
+                ledger.delivered(1, QUEUE, 2, true);
+                ledger.drained(1, QUEUE);
+            },
+            "withheld it",
         );
     }
 

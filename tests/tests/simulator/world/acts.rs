@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the clients of a world do, each picked by the dice.
 
+use super::branches::step;
 use super::{World, pick, weighted};
 use crate::client::{Asked, From, Held, Taken, Unanswered};
 use crate::ledger::{Id, Place, Publish, Tx};
@@ -10,7 +11,7 @@ use sabir_engine::{Client as Who, Input};
 use sabir_model::message::{BodyKind, Field, Fixed, HeadWriter, Message};
 use sabir_model::property::Value;
 use sabir_model::verb::{Attach, Outcome, Settle, SettleRange, Subscribe, Transact};
-use sabir_model::{Destination, SessionId, Verb};
+use sabir_model::{BranchAct, Destination, SessionId, Verb};
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -20,16 +21,18 @@ enum Act {
     Settle,
     Begin,
     End,
+    Decide,
     Credit,
 }
 
-const ACTS: [(u32, Act); 7] = [
+const ACTS: [(u32, Act); 8] = [
     (45, Act::Publish),
     (6, Act::Subscribe),
     (2, Act::Unsubscribe),
     (45, Act::Settle),
     (4, Act::Begin),
     (6, Act::End),
+    (2, Act::Decide),
     (1, Act::Credit),
 ];
 
@@ -95,6 +98,7 @@ impl World {
             Act::Settle => self.settle(client),
             Act::Begin => self.begin(client),
             Act::End => self.end_transaction(client),
+            Act::Decide => self.decide(client),
             Act::Credit => self.credit(client),
         }
     }
@@ -261,7 +265,10 @@ impl World {
     }
 
     fn accept(&mut self, client: usize, held: Held, tx: Option<Tx>) {
-        let cumulative = self.random.chance(20);
+        // A branch that is refused gives back what the client does not know yet, and must not accept unseen.
+        let ending = |asked: &Asked| matches!(asked, Asked::Prepare(_) | Asked::Commit(_));
+        let in_doubt = self.clients[client].asked.values().any(ending);
+        let cumulative = self.random.chance(20) && !in_doubt;
         let covered = |other: &Held| {
             other.tag == held.tag
                 || (cumulative && other.subscription == held.subscription && other.tag < held.tag)
@@ -298,21 +305,26 @@ impl World {
         let tx = self.next_tx;
         self.clients[client].tx = Some(tx);
         self.ledger.began(tx);
-        self.note(format!("client {client} begins {tx}"));
-        self.ask(client, Asked::Other, false, 0, tx, Verb::Transact(Transact::Begin));
+        let is_branch = self.random.chance(40);
+        self.clients[client].is_branch = is_branch;
+        self.note(format!("client {client} begins {tx} branch {is_branch}"));
+        let verb = if is_branch { step(BranchAct::Begin, tx) } else { Verb::Transact(Transact::Begin) };
+        self.ask(client, Asked::Other, false, 0, tx, verb);
     }
 
     fn end_transaction(&mut self, client: usize) {
         let Some(tx) = self.clients[client].tx.take() else { return };
+        let settled = std::mem::take(&mut self.clients[client].settled_in_tx);
+        if self.clients[client].is_branch {
+            return self.end_branch(client, tx, settled);
+        }
         let commit = self.random.chance(70);
         self.note(format!("client {client} {} {tx}", if commit { "commits" } else { "rolls back" }));
-        let settled = std::mem::take(&mut self.clients[client].settled_in_tx);
         if commit {
             self.ledger.commit_asked(tx);
             self.ask(client, Asked::Commit(tx), true, 0, tx, Verb::Transact(Transact::Commit));
         } else {
             self.ledger.rolled_back(tx);
-            drop(settled);
             self.ask(client, Asked::Rollback, true, 0, tx, Verb::Transact(Transact::Rollback));
         }
     }

@@ -30,6 +30,9 @@ impl World {
         // However far the clock went back, every delay ends within what follows.
         self.now.unix_ms = self.now.unix_ms.max(self.latest_unix_ms);
         self.open(0);
+        for tx in self.in_doubt.keys().copied().collect::<Vec<_>>() {
+            self.end_prepared(0, tx);
+        }
         for (name, places) in QUEUES.iter().chain([&DEAD_LETTER_QUEUE]).zip(&PLACES) {
             let destinations = Destination::queue(name).map(|one| vec![one]);
             let subscribe = Subscribe { credit: 1_000_000, ..plain_subscribe(destinations) };

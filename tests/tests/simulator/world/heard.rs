@@ -54,6 +54,8 @@ impl World {
         // After a failure of the store nobody knows what it has.
         let unknown = refused == Some(Reason::Store);
         match asked {
+            Asked::Prepare(tx) => self.prepare_answered(tx, &reply.answer),
+            Asked::End(tx) => self.end_answered(tx, &reply.answer),
             Asked::Publish(_) | Asked::Accept(_) | Asked::Commit(_) if unknown => {}
             Asked::Publish(id) => {
                 self.clients[client].unanswered.remove(&id);
@@ -72,8 +74,12 @@ impl World {
                 self.counts.committed += 1;
                 self.note(format!("client {client} is told that {tx} is committed"));
                 self.ledger.committed(tx);
+                self.one_phase_answered(tx, true);
             }
-            Asked::Commit(tx) => self.ledger.rolled_back(tx),
+            Asked::Commit(tx) => {
+                self.ledger.rolled_back(tx);
+                self.one_phase_answered(tx, false);
+            }
             Asked::Rollback | Asked::Other => {}
         }
     }

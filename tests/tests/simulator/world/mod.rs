@@ -5,12 +5,13 @@
 //! ledger tells which promises were broken.
 
 use crate::broker::{Broker, Died};
-use crate::client::{Asked, Client};
+use crate::client::{Asked, Client, Held};
 use crate::ledger::{Id, Ledger, Tx};
 use crate::scene::{QUEUES, REFUSING};
+use branches::InDoubt;
 use sabir_engine::{Config, Input, PolicyRule, WhenFull};
 use sabir_model::store::TEMPORARY;
-use sabir_model::{Now, Request, Verb};
+use sabir_model::{Now, Request, SessionId, Verb};
 use sabir_sdk::{ErrorCode, Host};
 use sabir_store_journal::Journal;
 use sabir_testkit::disk::{Dice, Faults, SimDisk};
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod acts;
+mod branches;
 mod drain;
 mod heard;
 
@@ -70,6 +72,10 @@ pub struct World {
     pub ledger: Ledger,
     next_id: Id,
     next_tx: Tx,
+    /// Branches that are prepared, or may be.
+    in_doubt: BTreeMap<Tx, InDoubt>,
+    /// What was settled in branches that are committed in one phase, and by whom.
+    one_phase: BTreeMap<Tx, (usize, Option<SessionId>, Vec<Held>)>,
     next_session: u64,
     now: Now,
     history: Vec<String>,
@@ -104,6 +110,10 @@ pub struct Counts {
     pub to_desks: u64,
     /// Transactions that were committed.
     pub committed: u64,
+    /// Branches that were prepared.
+    pub prepared: u64,
+    /// Branches that were prepared still, or only then, after a restart.
+    pub recovered: u64,
     /// Publishes that were sent again.
     pub sent_again: u64,
     /// Of these, those that the broker had already.
@@ -111,7 +121,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn all(&mut self) -> [&mut u64; 8] {
+    fn all(&mut self) -> [&mut u64; 10] {
         [
             &mut self.parked,
             &mut self.refused_batches,
@@ -119,6 +129,8 @@ impl Counts {
             &mut self.dead_letters,
             &mut self.to_desks,
             &mut self.committed,
+            &mut self.prepared,
+            &mut self.recovered,
             &mut self.sent_again,
             &mut self.repeated,
         ]
@@ -149,6 +161,8 @@ impl World {
             ledger: Ledger::default(),
             next_id: 0,
             next_tx: 0,
+            in_doubt: BTreeMap::new(),
+            one_phase: BTreeMap::new(),
             next_session: 0,
             now: Now { monotonic_ms: 1_000_000, unix_ms: 1_700_000_000_000 },
             history: Vec::new(),
@@ -239,7 +253,10 @@ impl World {
             Err(error) => return self.ledger.violations.push(format!("the journal does not open: {error}")),
         };
         match Broker::start(journal, self.config(), self.now) {
-            Ok(broker) => self.broker = Some(broker),
+            Ok(broker) => {
+                self.broker = Some(broker);
+                self.recover_branches();
+            }
             Err(error) => self.ledger.violations.push(format!("the broker does not start: {error}")),
         }
     }
@@ -417,6 +434,7 @@ impl World {
         self.clients[client].lost_session(&mut self.ledger);
         self.tell(Input::Close { session });
         self.take_outputs();
+        self.prepare_unanswered(client);
     }
 
     fn tell(&mut self, input: Input<'_>) {
