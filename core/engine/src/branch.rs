@@ -369,6 +369,7 @@ impl Engine {
         self.delete_prepared(&prepared);
         let Prepared { client_id, transaction, awaiting, .. } = prepared;
         let Some(host) = self.host_named(&found.host) else { return Err(unknown(&name.branch)) };
+        transaction.sequenced.iter().for_each(|(_, one)| self.leave_open_below(one));
         let sent_by = SentBy { session: None, client_id: client_id.as_deref() };
         let routed = transaction.items.iter().map(|_| Vec::new()).collect();
         self.make_count(host, sent_by, transaction, routed, false);

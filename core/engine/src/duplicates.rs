@@ -87,6 +87,19 @@ impl Open {
         }
     }
 
+    /// Adds all counts from `first` to `last`.
+    fn insert_run(&mut self, first: u64, last: u64) {
+        let from = self.0.partition_point(|(_, end)| end.checked_add(1).is_some_and(|next| next < first));
+        let to = self.0.partition_point(|(begin, _)| *begin <= last.saturating_add(1));
+        let joined = self.0.get(from..to).unwrap_or_default();
+        let first = joined.first().map_or(first, |(begin, _)| first.min(*begin));
+        let last = joined.last().map_or(last, |(_, end)| last.max(*end));
+        self.0.splice(from..to, [(first, last)]);
+        if self.0.len() > MAX_OPEN_RUNS {
+            self.0.remove(0);
+        }
+    }
+
     fn remove(&mut self, sequence: u64) {
         let at = self.at(sequence);
         let Some((first, last)) = self.0.get(at).copied().filter(|(first, _)| *first <= sequence) else {
@@ -337,6 +350,17 @@ impl Engine {
         }
     }
 
+    /// A message of a prepared branch is about to be taken in. What its producer has sent since the last one that was
+    /// taken in may have been lost by a restart that the branch has outlived.
+    pub(crate) fn leave_open_below(&mut self, one: &Sequenced) {
+        let key = self.producer_key(&one.producer);
+        let Some(remembered) = self.duplicates.producers.get_mut(key) else { return };
+        let first = remembered.highest.map_or(0, |highest| highest.saturating_add(1));
+        if let Some(last) = one.sequence.checked_sub(1).filter(|last| first <= *last) {
+            remembered.open.insert_run(first, last);
+        }
+    }
+
     /// A message was taken in; `need`: the batch with which it is stored, if it is.
     pub(crate) fn remember(&mut self, one: &Sequenced, need: Option<CommitId>) {
         let found = self.duplicates.producers.get(one.key).is_some();
@@ -410,6 +434,15 @@ mod tests {
         open.insert(u64::MAX);
         open.insert(0);
         assert_eq!(open.0, [(0, 0), (4, 4), (6, 6), (u64::MAX, u64::MAX)]);
+        open.insert_run(5, 5);
+        open.insert_run(2, 3);
+        assert_eq!(open.0, [(0, 0), (2, 6), (u64::MAX, u64::MAX)]);
+        open.insert_run(1, 8);
+        assert_eq!(open.0, [(0, 8), (u64::MAX, u64::MAX)]);
+        open.insert_run(20, u64::MAX - 2);
+        open.insert_run(22, u64::MAX);
+        assert_eq!(open.0, [(0, 8), (20, u64::MAX)]);
+        open = Open(vec![(0, 0), (4, 4), (6, 6), (u64::MAX, u64::MAX)]);
         (0..2_000).for_each(|at| open.insert(10 + 2 * at));
         assert_eq!(open.0.len(), MAX_OPEN_RUNS);
         assert!(open.contains(u64::MAX) && !open.contains(0));

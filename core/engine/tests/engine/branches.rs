@@ -2,7 +2,7 @@
 //! Branches of distributed transactions: together, in two phases, and whatever happens in between.
 
 use crate::broker::{Broker, Draft, Reaction, branch, draft, parse, subscribe};
-use sabir_engine::{Config, Limits, Policy};
+use sabir_engine::{Config, Limits, Policy, PolicyRule};
 use sabir_model::fields::{self, flag, number};
 use sabir_model::verb::{Attach, Outcome, Query, Reason, Subscribe, Transact, Verb};
 use sabir_model::{BranchAct, BranchStep};
@@ -480,6 +480,38 @@ fn a_client_that_repeats_all_after_losing_its_connection_finds_its_branch_prepar
         assert_eq!(broker.engine.stats().transactions, 0);
         assert_nothing_is_left(&mut broker);
     }
+}
+
+#[test]
+fn what_was_sent_before_a_branch_and_lost_by_a_restart_that_it_outlived_is_no_repetition() {
+    let policy = Policy { max_messages: 1, ..Policy::default() };
+    let mut broker =
+        Broker::with(Config { policies: vec![PolicyRule::new("A", policy).unwrap()], ..Config::default() });
+    let named = |broker: &mut Broker, session| {
+        broker.open(session);
+        broker.produce_as(session, 3, "p", &["queue://A"]);
+        broker.produce_as(session, 4, "p", &["queue://B"]);
+    };
+    let numbered = |text, sequence| Draft { sequence: Some(sequence), ..draft(text) };
+    named(&mut broker, 1);
+    broker.publish(1, 3, numbered("first", 1));
+    // There is no room for it.
+    let waits = broker.publish(1, 3, numbered("second", 2));
+    assert_eq!(broker.answer(1, waits), None);
+    begun(&mut broker, 1, 9);
+    // Its answer waits behind that of the second.
+    broker.send(1, 4, PART, Verb::Publish(numbered("third", 3).message()));
+    assert_eq!(broker.branch(1, 0, BranchAct::Prepare, 9), Reaction::Done);
+    let mut broker = broker.crash(0);
+    named(&mut broker, 2);
+    assert_eq!(broker.branch(2, 0, BranchAct::Commit, 9), Reaction::Done);
+    assert_eq!(drain(&mut broker, 3, "queue://A"), ["first"]);
+    let again = broker.publish(2, 3, numbered("second", 2));
+    assert_eq!(broker.answer(2, again), Some(Reaction::Done));
+    let again = broker.publish(2, 4, numbered("third", 3));
+    assert_eq!(broker.answer(2, again), Some(Reaction::Done));
+    assert_eq!(drain(&mut broker, 3, "queue://A"), ["second"]);
+    assert_eq!(drain(&mut broker, 3, "queue://B"), ["third"]);
 }
 
 #[test]
