@@ -3,6 +3,7 @@
 
 use super::{Budget, Usage};
 use crate::batch::{Admission, Admissions, Batch, Outbound, Outgoing, Stack};
+use sabir_model::BranchAct;
 use sabir_model::verb::{Refusal, Verb};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -42,6 +43,8 @@ impl<S: Stack> Service<Batch> for Flow<S> {
         for request in &batch.requests {
             let bytes = match &request.verb {
                 Verb::Publish(message) => message.size_bytes() as u64,
+                // Answered when others end the branch: the engine bounds how many wait for that.
+                Verb::Branch(step) if step.act == BranchAct::Await => continue,
                 _ if request.confirm => 0,
                 _ => continue,
             };

@@ -2,7 +2,8 @@
 //! When a session is held back.
 
 use crate::support::*;
-use sabir_model::verb::Verb;
+use sabir_model::verb::{Request, Verb};
+use sabir_model::{Branch, BranchAct, BranchStep};
 use sabir_stack::Limits;
 use sabir_stack::flow::Usage;
 use std::sync::Arc;
@@ -99,4 +100,17 @@ fn verbs_that_want_no_answer_never_hold_a_session_back() {
         assert_eq!(client.ask_all(vec![credit]), []);
     }
     assert!(client.is_ready());
+}
+
+#[test]
+fn what_waits_for_the_end_of_a_branch_holds_nobody_back() {
+    let mut client = Broker::open().connected();
+    let before = client.budget.usage();
+    let step = BranchStep::new(BranchAct::Await, Branch::new(1, &[2], &[3]).unwrap());
+    let waits = Request { transaction: 5, ..request(9, 0, Verb::Branch(Box::new(step))) };
+    assert_eq!(client.ask_all(vec![waits]), []);
+    // A link that its peer has closed ends when all is answered: this may never be.
+    assert_eq!(client.budget.usage(), before);
+    client.answered(&[done(9)]).unwrap();
+    assert_eq!(client.budget.usage(), before);
 }
