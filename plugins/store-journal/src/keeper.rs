@@ -5,7 +5,7 @@
 
 use crate::config::SyncPolicy;
 use crate::files::{DataFile, is_full, locked};
-use crate::format::batch::{FLAG_STATE_BEGIN, FLAG_STATE_END};
+use crate::format::batch::{FLAG_STATE, FLAG_STATE_BEGIN, FLAG_STATE_END};
 use crate::format::file::{POINTER, POINTER_NEW};
 use crate::format::op::{Op, op_bound, put_op};
 use crate::format::pointer::Pointer;
@@ -200,7 +200,7 @@ impl Shared {
                     put_op(out, &self.end_of_state(first));
                 }
                 let begins = if begin.is_none() { FLAG_STATE_BEGIN } else { 0 };
-                begins | if done { FLAG_STATE_END } else { 0 }
+                FLAG_STATE | begins | if done { FLAG_STATE_END } else { 0 }
             })?;
             let first = *begin.get_or_insert(written);
             if done {

@@ -487,7 +487,7 @@ impl Piece {
                 flags: 0,
             };
             let start = self.out.len();
-            self.out.extend_from_slice(&header.encode(seed));
+            self.out.extend_from_slice(&header.front(seed, &self.encoded.ops));
             self.out.extend_from_slice(&self.encoded.ops);
             let out = &mut self.out;
             self.encoded.each_piece(&self.bodies, &mut |piece| out.extend_from_slice(piece));

@@ -7,7 +7,6 @@
 
 use crate::files::DataFile;
 use crate::format::batch::{self, BatchHeader};
-use crate::format::checksum;
 use crate::format::op::{Entry, FarPlace, Op, Ops, Target};
 use crate::format::record::{BLOCK, Located, stored_len, table_len};
 use crate::index::extent::Region;
@@ -612,11 +611,10 @@ fn walk(file: &DataFile, chunk: &Chunk, region: Region, mut visit: impl FnMut(&B
             return;
         };
         end = start + header.total_len();
-        let ops = bytes.get(batch::HEADER_LEN..header.records_at() as usize);
-        let Some(ops) = ops.filter(|ops| checksum(file.place(start).seed(), ops) == header.ops_crc) else {
+        let Some((ops, _)) = header.ops(bytes, file.place(start).seed()) else {
             continue;
         };
-        for op in Ops::new(ops).map_while(|op| op.ok()) {
+        for op in Ops::new(&ops).map_while(|op| op.ok()) {
             visit(&header, start, op);
         }
     }

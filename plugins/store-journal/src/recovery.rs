@@ -12,7 +12,7 @@ mod scan;
 mod survey;
 
 use crate::files::{DataFile, Identity};
-use crate::format::batch::FLAG_STATE_BEGIN;
+use crate::format::batch::{BatchHeader, FLAG_STATE, FLAG_STATE_BEGIN};
 use crate::format::file::{self, Seal};
 use crate::format::op::{Op, Ops};
 use crate::index::Index;
@@ -36,6 +36,8 @@ pub struct Report {
     pub batches: u64,
     /// Where the log was cut, if something unfinished was found behind its end.
     pub cut: Option<String>,
+    /// What is damaged and was mended, or did no harm, one line each.
+    pub mended: Vec<String>,
     /// Records that are damaged, one line each; reading one is an error.
     pub damaged: Vec<String>,
     /// What else was unusual, one line each.
@@ -83,15 +85,9 @@ fn read(disk: &dyn Disk, host: &Host, tidy: bool) -> Result<Recovered> {
         Error::new(ErrorCode::Io, format!("the journal in {} cannot be synced: {error}", disk.describe()))
     })?;
     let survey = Survey::of(disk)?;
-    let mut report = Report { notes: survey.notes.clone(), ..Report::default() };
-    let mut replay = Replay::new(disk, &survey, &mut report);
-    let start = replay.start()?;
-    if let Some(start) = start {
-        replay.run(start)?;
-    }
-    let Replay { index, expected, used, .. } = replay;
+    let mut report = report_of(&survey);
+    let Replayed { index, expected, used, begin } = replayed(disk, &survey, &mut report)?;
     survey.check_pins(&index)?;
-    let begin = start.map_or(0, |start| start.file);
     let needed = |file: &DataFile| {
         let replayed = file.number >= begin && used.is_some_and(|last| file.number <= last);
         !index.is_free(file.number) || (replayed && !file.moved)
@@ -100,7 +96,7 @@ fn read(disk: &dyn Disk, host: &Host, tidy: bool) -> Result<Recovered> {
         true => survey.keep(disk, needed, &mut report.notes)?,
         false => survey.all_good().map(|file| (file.number, file)).collect(),
     };
-    for line in report.notes.iter().chain(&report.damaged).chain(&report.cut) {
+    for line in report.notes.iter().chain(&report.mended).chain(&report.damaged).chain(&report.cut) {
         say::warn(host, line);
     }
     let last_batch = expected - 1;
@@ -111,6 +107,46 @@ fn read(disk: &dyn Disk, host: &Host, tidy: bool) -> Result<Recovered> {
     let seals = seals.into_iter().map(|(epoch, last_batch)| Seal { epoch, last_batch }).collect();
     let identity = Identity { store: survey.store, epoch: survey.epoch + 1, seals };
     Ok(Recovered { index, files, identity, next_number: survey.next_number, last_batch, report })
+}
+
+fn report_of(survey: &Survey) -> Report {
+    Report { notes: survey.notes.clone(), mended: survey.mended.clone(), ..Report::default() }
+}
+
+// What a replay has come to.
+struct Replayed {
+    index: Index,
+    // The number of the next batch.
+    expected: u64,
+    // The last file that had a batch.
+    used: Option<u32>,
+    // The first file.
+    begin: u32,
+}
+
+// Replays from the last checkpoint, or, where that is damaged, from the last one before it from which on the log is whole.
+fn replayed(disk: &dyn Disk, survey: &Survey, report: &mut Report) -> Result<Replayed> {
+    let mut replay = Replay::new(disk, survey, report);
+    let Some(start) = replay.start()? else {
+        return Ok(replay.done(0));
+    };
+    let refused = match replay.run(start) {
+        Ok(()) => return Ok(replay.done(start.file)),
+        Err(error) if error.code == ErrorCode::Corrupt => error,
+        Err(error) => return Err(error),
+    };
+    let earlier = Replay::new(disk, survey, report).begins()?;
+    for start in earlier.into_iter().rev().filter(|earlier| earlier.batch < start.batch) {
+        *report = report_of(survey);
+        let mut replay = Replay::new(disk, survey, report);
+        if replay.run(start).is_ok() {
+            let text =
+                format!("the last checkpoint is damaged: batches from {} on were replayed", start.batch);
+            replay.report.mended.push(text);
+            return Ok(replay.done(start.file));
+        }
+    }
+    Err(refused)
 }
 
 /// Refuses what is no damage: files of another version, or of several stores.
@@ -166,6 +202,10 @@ impl<'a> Replay<'a> {
             used: None,
             report,
         }
+    }
+
+    fn done(self, begin: u32) -> Replayed {
+        Replayed { index: self.index, expected: self.expected, used: self.used, begin }
     }
 
     // The last complete checkpoint, or the log's first batch. `None`: there is no log.
@@ -312,16 +352,29 @@ impl<'a> Replay<'a> {
             let at = scanner.position();
             match scanner.step(self.expected, limit)? {
                 Step::End => return Ok(at),
-                Step::Batch { offset, header, ops, damaged } => {
+                Step::Lost { offset, header } => {
+                    if !self.passes(file, offset, &header, files)? {
+                        return Ok(at);
+                    }
+                    scanner.go_on_at(offset + header.total_len());
+                    self.expected += 1;
+                }
+                Step::Batch { offset, header, ops, whole, damaged } => {
+                    if !whole {
+                        self.report.mended.push(format!(
+                            "batch {} was damaged before its records and is mended, in {} at byte {offset}",
+                            header.number, file.name
+                        ));
+                    }
                     if !damaged.is_empty() {
                         // Were these records durable, or is this batch the unfinished tail?
                         let number = header.number;
                         if self.vouched(files)? < number {
                             return Ok(at);
                         }
-                        for (log, seq) in damaged {
+                        for (log, seq, byte) in damaged {
                             self.report.damaged.push(format!(
-                                "entry {seq} of log {log} is damaged, in {} near byte {offset}",
+                                "entry {seq} of log {log} is damaged, in {} in its record at byte {byte}",
                                 file.name
                             ));
                         }
@@ -334,6 +387,26 @@ impl<'a> Replay<'a> {
                 }
             }
         }
+    }
+
+    // Whether the replay may go on behind a batch whose operations are lost.
+    fn passes(
+        &mut self,
+        file: &Arc<DataFile>,
+        offset: u64,
+        header: &BatchHeader,
+        files: &[Arc<DataFile>],
+    ) -> Result<bool> {
+        // A checkpoint says nothing new to a replay that began before it. Whether it was stored is asked last: that
+        // takes a look at everything.
+        let passes = header.flags & FLAG_STATE != 0 && self.complete && self.vouched(files)? >= header.number;
+        if passes {
+            self.report.mended.push(format!(
+                "batch {} is damaged, in {} at byte {offset}; it is a part of a checkpoint that is not needed",
+                header.number, file.name
+            ));
+        }
+        Ok(passes)
     }
 
     fn apply(&mut self, file: &DataFile, region: Region, ops: &[u8]) -> Result<()> {
@@ -415,7 +488,7 @@ impl<'a> Replay<'a> {
         if vouched > last || !self.complete {
             let hint = self.hint();
             return corrupt(format!(
-                "the journal in {} is damaged or a file is missing: batch {} is not found after byte {at} of {name}, and batches up to {vouched} are known to have been stored{hint}; put the files back from a copy: nothing was changed",
+                "the journal in {} is damaged or a file is missing: batch {} is not found after byte {at} of {name}, and batches up to {vouched} are known to have been stored{hint}; put the files back from a copy, or go on without what is lost with `sabir store repair --accept-loss`: nothing was changed",
                 self.disk.describe(),
                 last + 1,
             ));

@@ -6,11 +6,11 @@
 //! in place under the same number, so what is remembered of a place stays true. Knows nothing of records.
 
 use crate::files::DataFile;
-use crate::format::batch::{self, BatchHeader};
-use crate::format::checksum;
+use crate::format::batch::BatchHeader;
 use crate::format::op::{Entry, Op, OpPlace, Ops};
 use crate::index::extent::Region;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 /// Walks that are remembered: as many logs can be read at the same time.
@@ -39,14 +39,12 @@ impl Walk {
     pub fn begin(file: &DataFile, region: Region, log: u64, bytes: &Bytes) -> Option<Walk> {
         let place = file.place(region.offset);
         let header = BatchHeader::decode(bytes, place)?;
-        let end = usize::try_from(header.records_at()).ok()?;
-        (batch::HEADER_LEN..=bytes.len()).contains(&end).then_some(())?;
-        let ops = bytes.slice(batch::HEADER_LEN..end);
-        if checksum(place.seed(), &ops) != header.ops_crc {
-            return None;
-        }
-        // What is kept must not pin what else was fetched.
-        let ops = if bytes.len() > 2 * ops.len() { Bytes::copy_from_slice(&ops) } else { ops };
+        let ops = match header.ops(bytes, place.seed())?.0 {
+            // What is kept must not pin what else was fetched.
+            Cow::Borrowed(ops) if bytes.len() > 2 * ops.len() => Bytes::copy_from_slice(ops),
+            Cow::Borrowed(ops) => bytes.slice_ref(ops),
+            Cow::Owned(mended) => Bytes::from(mended),
+        };
         let place = Ops::new(&ops).place();
         let mut walk = Walk { file: file.number, region, log, header, ops, in_order: false, next: 0, place };
         walk.in_order = walk.is_in_order();

@@ -186,7 +186,7 @@ impl Shared {
             records_len: encoded.records_len,
             flags,
         };
-        let head = header.encode(seed);
+        let head = header.front(seed, &encoded.ops);
         region.len = header.total_len();
         if direct {
             self.write_direct(writer, class, region, &head, encoded, bodies)?;
@@ -338,7 +338,7 @@ impl Shared {
 
     // Sees to it that a batch finds room in the current file, and that the reserve stays for those who free room.
     fn make_room(&self, writer: &mut Writer, bound: u64, may_use_reserve: bool) -> Result<()> {
-        let need = align(bound + batch::HEADER_LEN as u64, BATCH_ALIGN);
+        let need = align(bound + batch::front_bound(bound), BATCH_ALIGN);
         if !may_use_reserve {
             self.supply.provide_reserve(self.reserve_bytes()).map_err(|error| self.no_file(&error))?;
         }

@@ -50,7 +50,10 @@ fn a_flipped_bit_anywhere_is_noticed_or_harmless() {
         let disk = clean.copy();
         disk.flip(name, bit);
         look(&disk, &model).unwrap_or_else(|text| panic!("bit {bit} of {name}: {text}"));
-        noticed += usize::from(open(&disk, &small()).is_err());
+        noticed += usize::from(open(&disk, &small()).map_or(true, |store| {
+            let report = store.report();
+            !report.mended.is_empty() || !report.damaged.is_empty() || report.cut.is_some()
+        }));
     }
     assert!(noticed > 20, "{noticed}");
 }
@@ -114,22 +117,83 @@ fn damage_in_the_middle_is_never_taken_for_the_tail() {
     drop(store);
     disk.kill();
     let name = disk.files().into_iter().find(|(name, _)| name.starts_with("data-")).unwrap().0;
-    let starts: Vec<usize> = {
-        let contents = disk.contents(&name);
-        (0..contents.len()).step_by(8).filter(|at| contents[*at..].starts_with(b"SjB1")).collect()
-    };
+    let batches = batches_of(&disk, &name);
     // The last batch was written after the one before it was durable, and vouches for it and all before.
-    for (index, at) in starts.iter().enumerate() {
+    for (index, batch) in batches.iter().enumerate() {
         let damaged = disk.copy();
-        damaged.flip(&name, *at as u64 * 8 + 100);
+        // More than its copy and the guard can mend.
+        damaged.damage(&name, |bytes| bytes[batch.at..batch.at + 96].fill(0xee));
+        let before = damaged.files();
         let opened = open(&damaged, &small());
-        if index + 1 < starts.len() {
-            let error = opened.err().unwrap_or_else(|| panic!("batch {index} was taken for the tail"));
-            assert_eq!(error.code, ErrorCode::Corrupt);
-            assert!(error.message.contains(&name) && error.message.contains("known to have been stored"));
-        } else {
+        if index + 1 == batches.len() {
             assert_eq!(count(&opened.unwrap()), 7);
+            continue;
         }
+        let error = opened.err().unwrap_or_else(|| panic!("batch {index} was taken for the tail"));
+        assert_eq!((error.code, damaged.files()), (ErrorCode::Corrupt, before));
+        assert!(error.message.contains(&name) && error.message.contains("known to have been stored"));
+        assert!(error.message.contains("repair --accept-loss"), "{}", error.message);
+        // On the operator's word everything else is there again, for good.
+        let report = maintain::repair(&damaged, true);
+        assert_eq!((&report["good"], &report["done"]), (&true.into(), &true.into()), "{report}");
+        let store = open(&damaged, &small()).unwrap();
+        assert_eq!(count(&store), if index == 6 { 6 } else { 7 }, "batch {index}");
+    }
+}
+
+struct Place {
+    at: usize,
+    ops: std::ops::Range<usize>,
+    flags: u32,
+}
+
+// The batches of a file, one after the other, by their headers.
+fn batches_of(disk: &SimDisk, name: &str) -> Vec<Place> {
+    let contents = disk.contents(name);
+    let number = |at: usize, len: usize| {
+        contents[at..at + len].iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte))
+    };
+    let (mut found, mut at) = (Vec::new(), 4096);
+    while at + 96 < contents.len() {
+        if !contents[at..].starts_with(b"SjB1") {
+            at += 8;
+            continue;
+        }
+        let (ops, records) = (number(at + 24, 4), number(at + 32, 8));
+        let from = at + 96 + ops.min(256.max(ops.div_ceil(256)));
+        found.push(Place { at, ops: from..from + ops, flags: number(at + 40, 4) as u32 });
+        at = (from + ops + records).next_multiple_of(8);
+    }
+    found
+}
+
+#[test]
+fn a_checkpoint_that_is_damaged_beyond_mending_gives_way_to_the_log_before_it() {
+    let disk = SimDisk::new();
+    let options =
+        Options { checkpoint_bytes: 1 << 30, file_bytes: 4 << 20, first_file_bytes: 4 << 20, ..small() };
+    let (store, mut model, mut dice) = (open(&disk, &options).unwrap(), Model::default(), Dice::new(8));
+    for _ in 0..3 {
+        assert_eq!(run(&store, &mut model, 20, &mut dice).error, None);
+        store.checkpoint().unwrap();
+    }
+    assert_eq!(run(&store, &mut model, 5, &mut dice).error, None);
+    store.sync(65).unwrap();
+    drop(store);
+    disk.kill();
+    let name = disk.files().into_iter().find(|(name, _)| name.starts_with("data-")).unwrap().0;
+    let checkpoints: Vec<Place> =
+        batches_of(&disk, &name).into_iter().filter(|batch| batch.flags & 4 != 0).collect();
+    assert_eq!(checkpoints.len(), 3);
+    for spoilt in 1..=3 {
+        let disk = disk.copy();
+        for batch in &checkpoints[3 - spoilt..] {
+            disk.damage(&name, |bytes| bytes[batch.ops.clone()].fill(0xee));
+        }
+        let store = open(&disk, &options).unwrap();
+        assert!(store.report().mended.iter().any(|line| line.contains("checkpoint is damaged")));
+        model.reopened().compare(&store).unwrap_or_else(|text| panic!("{spoilt} checkpoints: {text}"));
+        assert_eq!(store.summaries(), model.summaries());
     }
 }
 
@@ -158,7 +222,7 @@ fn files_of_another_version_of_another_store_or_of_somebody_else_are_refused_wit
     let refused = |disk: &SimDisk| open(disk, &small()).err().unwrap();
 
     let disk = clean.copy();
-    disk.damage(&name, |bytes| bytes[8] = 9);
+    disk.damage(&name, |bytes| (bytes[8], bytes[2048 + 8]) = (9, 9));
     let error = refused(&disk);
     assert!(error.message.contains("version 9") && error.message.contains("use the program that wrote it"));
 

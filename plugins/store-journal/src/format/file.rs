@@ -9,10 +9,13 @@ pub const HEADER_LEN: u64 = 4096;
 /// First bytes of a data file.
 pub const MAGIC: [u8; 8] = *b"SABIRJNL";
 
+// The header is there twice.
+const COPY_LEN: usize = HEADER_LEN as usize / 2;
+
 // Where the seals begin, and how many find room before the checksum.
 const SEALS_AT: usize = 96;
-const SEALS_MAX: usize = 240;
-const CRC_AT: usize = HEADER_LEN as usize - 4;
+const SEALS_MAX: usize = 120;
+const CRC_AT: usize = COPY_LEN - 4;
 
 /// Flag of a file: it holds entries that were moved there. Its batches are none of the log's, and it grows.
 pub const FLAG_MOVED: u32 = 1;
@@ -118,7 +121,7 @@ pub enum HeaderError {
 impl FileHeader {
     /// The header's bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![0u8; HEADER_LEN as usize];
+        let mut out = vec![0u8; COPY_LEN];
         out[..8].copy_from_slice(&MAGIC);
         out[8..12].copy_from_slice(&VERSION.to_le_bytes());
         out[12..16].copy_from_slice(&(HEADER_LEN as u32).to_le_bytes());
@@ -137,11 +140,23 @@ impl FileHeader {
         }
         let crc = checksum(0, &out[..CRC_AT]);
         out[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        out.extend_from_within(..);
         out
     }
 
-    /// Reads a header.
-    pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+    /// Reads a header, or its copy; answers too whether both are as they were written.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, bool), HeaderError> {
+        let copy = bytes.get(COPY_LEN..HEADER_LEN as usize);
+        let whole = bytes.get(..COPY_LEN) == copy;
+        match Self::decode_one(bytes) {
+            Ok(header) => Ok((header, whole)),
+            Err(error) => copy
+                .map_or(Err(error.clone()), Self::decode_one)
+                .map_or(Err(error), |header| Ok((header, false))),
+        }
+    }
+
+    fn decode_one(bytes: &[u8]) -> Result<Self, HeaderError> {
         if bytes.get(..8) != Some(&MAGIC) {
             return Err(HeaderError::NotAJournal);
         }
@@ -185,13 +200,15 @@ mod tests {
     }
 
     #[test]
-    fn headers_come_back_as_they_went_in_and_any_flipped_bit_is_noticed() {
+    fn headers_come_back_as_they_went_in_and_any_flipped_bit_is_noticed_and_does_no_harm() {
         let bytes = header().encode();
-        assert_eq!(FileHeader::decode(&bytes), Ok(header()));
+        assert_eq!(FileHeader::decode(&bytes), Ok((header(), true)));
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << (at % 8);
-            assert!(FileHeader::decode(&flipped).is_err(), "byte {at}");
+            assert_eq!(FileHeader::decode(&flipped), Ok((header(), false)), "byte {at}");
+            flipped[(at + COPY_LEN) % (2 * COPY_LEN)] ^= 1;
+            assert!(FileHeader::decode(&flipped).is_err(), "byte {at} of both");
         }
         assert_eq!(FileHeader::decode(&bytes[..100]), Err(HeaderError::Damaged));
     }
@@ -200,7 +217,7 @@ mod tests {
     fn more_seals_than_find_room_keep_the_newest() {
         let mut header = header();
         header.seals = (0..400).map(|n| Seal { epoch: n, last_batch: n }).collect();
-        let back = FileHeader::decode(&header.encode()).unwrap();
+        let (back, _) = FileHeader::decode(&header.encode()).unwrap();
         assert_eq!(back.seals.last(), header.seals.last());
         assert_eq!(back.seals.len(), SEALS_MAX);
     }

@@ -4,11 +4,13 @@
 use super::file::HeaderError;
 use super::{StoreId, VERSION, checksum, u32_at, u64_at};
 
-/// Length of the file in bytes.
-pub const LEN: usize = 128;
+/// Length of the file in bytes: all is there twice.
+pub const LEN: usize = 256;
+
+const COPY_LEN: usize = LEN / 2;
 
 const MAGIC: [u8; 8] = *b"SABIRCKP";
-const CRC_AT: usize = LEN - 4;
+const CRC_AT: usize = COPY_LEN - 4;
 
 /// Where the last checkpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +48,21 @@ impl Pointer {
         out[64..72].copy_from_slice(&self.durable.to_le_bytes());
         out[72] = u8::from(self.closed);
         let crc = checksum(0, &out[..CRC_AT]);
-        out[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        out[CRC_AT..COPY_LEN].copy_from_slice(&crc.to_le_bytes());
+        out.copy_within(..COPY_LEN, COPY_LEN);
         out
     }
 
-    /// Reads the file.
-    pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+    /// Reads the file; answers too whether both copies are as they were written.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, bool), HeaderError> {
+        let (first, copy) = bytes.split_at_checked(COPY_LEN).unwrap_or((bytes, &[]));
+        match Self::decode_one(first) {
+            Ok(pointer) => Ok((pointer, first == copy)),
+            Err(error) => Self::decode_one(copy).map_or(Err(error), |pointer| Ok((pointer, false))),
+        }
+    }
+
+    fn decode_one(bytes: &[u8]) -> Result<Self, HeaderError> {
         if bytes.get(..8) != Some(&MAGIC) {
             return Err(HeaderError::NotAJournal);
         }
@@ -64,7 +75,7 @@ impl Pointer {
     }
 
     fn fields(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != LEN || u32_at(bytes, CRC_AT)? != checksum(0, bytes.get(..CRC_AT)?) {
+        if bytes.len() != COPY_LEN || u32_at(bytes, CRC_AT)? != checksum(0, bytes.get(..CRC_AT)?) {
             return None;
         }
         Some(Pointer {
@@ -85,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pointer_comes_back_as_it_went_in_and_any_flipped_bit_is_noticed() {
+    fn a_pointer_comes_back_as_it_went_in_and_any_flipped_bit_is_noticed_and_does_no_harm() {
         let pointer = Pointer {
             store: [3; 16],
             epoch: 4,
@@ -97,12 +108,15 @@ mod tests {
             closed: true,
         };
         let bytes = pointer.encode();
-        assert_eq!(Pointer::decode(&bytes), Ok(pointer));
+        assert_eq!(Pointer::decode(&bytes), Ok((pointer, true)));
         for bit in 0..LEN * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(Pointer::decode(&flipped).is_err(), "bit {bit}");
+            assert_eq!(Pointer::decode(&flipped), Ok((pointer, false)), "bit {bit}");
+            flipped[(bit / 8 + COPY_LEN) % LEN] ^= 1;
+            assert!(Pointer::decode(&flipped).is_err(), "bit {bit} of both");
         }
-        assert!(Pointer::decode(&bytes[..LEN - 1]).is_err());
+        assert_eq!(Pointer::decode(&bytes[..COPY_LEN]), Ok((pointer, false)));
+        assert!(Pointer::decode(&bytes[..COPY_LEN - 1]).is_err());
     }
 }

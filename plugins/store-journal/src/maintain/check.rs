@@ -41,7 +41,7 @@ pub fn check(
         Err(error) => return Err(error),
     };
     let found = &recovered.report;
-    report.notes.extend(found.notes.iter().chain(&found.cut).cloned());
+    report.notes.extend(found.notes.iter().chain(&found.mended).chain(&found.cut).cloned());
     report.figures.insert("files", recovered.files.len() as u64);
     report.figures.insert("batches", found.batches);
     report.figures.insert("log_bytes", found.replayed_bytes);

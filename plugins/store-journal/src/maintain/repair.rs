@@ -95,7 +95,8 @@ pub fn repair(
 fn find(disk: &dyn Disk, host: &Host, report: &mut Report) -> Result<Found> {
     let recovered = match recovery::examine(disk, host) {
         Ok(recovered) => {
-            report.notes.extend(recovered.report.notes.iter().chain(&recovered.report.cut).cloned());
+            let found = &recovered.report;
+            report.notes.extend(found.notes.iter().chain(&found.mended).chain(&found.cut).cloned());
             let (damaged, unusable) = (BTreeSet::new(), Vec::new());
             return Ok(Found { recovered, closed: false, damaged, unusable });
         }

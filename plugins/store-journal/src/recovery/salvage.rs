@@ -94,7 +94,7 @@ pub fn salvage(disk: &dyn Disk) -> Result<Salvaged> {
         gaps: Vec::new(),
         lost: Vec::new(),
         damaged: BTreeSet::new(),
-        report: Report { notes: survey.notes.clone(), ..Report::default() },
+        report: Report { notes: survey.notes.clone(), mended: survey.mended.clone(), ..Report::default() },
     };
     let files: Vec<Arc<DataFile>> = survey.good_files().collect();
     for file in &files {
@@ -146,7 +146,7 @@ impl Salvage<'_> {
         loop {
             let at = scanner.position();
             let next = self.expected.unwrap_or(1);
-            if let Step::Batch { offset, header, ops, damaged } = scanner.step(next, limit)? {
+            if let Step::Batch { offset, header, ops, damaged, .. } = scanner.step(next, limit)? {
                 if !damaged.is_empty() && next > self.vouched {
                     // The unfinished tail.
                     self.ended = true;

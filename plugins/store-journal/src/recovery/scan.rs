@@ -2,10 +2,10 @@
 //! Reading the batches of a data file one after the other, and finding them where the order is broken.
 
 use crate::files::DataFile;
+use crate::format::BATCH_ALIGN;
 use crate::format::batch::{self, BatchHeader, MAGIC};
 use crate::format::op::{Op, Ops, Target};
 use crate::format::record::{BLOCK, Located, stored_len, table_len};
-use crate::format::{BATCH_ALIGN, checksum};
 use bytes::Bytes;
 use sabir_sdk::{Error, ErrorCode, Result};
 use std::sync::Arc;
@@ -28,8 +28,17 @@ pub enum Step {
         header: BatchHeader,
         /// Its operations.
         ops: Vec<u8>,
-        /// Log and number of entries whose records do not fit their checksums.
-        damaged: Vec<(u64, u64)>,
+        /// Whether all before its records is as it was written; if not, it was mended.
+        whole: bool,
+        /// Log and number of entries whose records do not fit their checksums, and where those are.
+        damaged: Vec<(u64, u64, u64)>,
+    },
+    /// A batch whose operations are cut off, or damaged beyond mending.
+    Lost {
+        /// Where it is.
+        offset: u64,
+        /// Its header.
+        header: BatchHeader,
     },
 }
 
@@ -73,7 +82,7 @@ impl Scanner {
     pub fn header_at(&mut self, offset: u64) -> Result<Option<BatchHeader>> {
         let place = self.file.place(offset);
         let end = self.file.size_bytes;
-        let bytes = self.bytes(offset, batch::HEADER_LEN as u64)?;
+        let bytes = self.bytes(offset, batch::FRONT_LEN as u64)?;
         Ok(BatchHeader::decode(bytes, place)
             .filter(|header| header.total_len() <= end.saturating_sub(offset)))
     }
@@ -87,41 +96,34 @@ impl Scanner {
             let Some(header) = self.header_at(offset)?.filter(|header| header.number == number) else {
                 continue;
             };
-            let Some(ops) = self.ops_of(offset, &header)? else {
-                continue;
+            let Some((ops, whole)) = self.ops_of(offset, &header)? else {
+                return Ok(Step::Lost { offset, header });
             };
             let damaged = self.damaged(offset, &header, &ops)?;
             self.position = offset + header.total_len();
-            return Ok(Step::Batch { offset, header, ops, damaged });
+            return Ok(Step::Batch { offset, header, ops, whole, damaged });
         }
         Ok(Step::End)
     }
 
+    /// Goes on at an offset.
+    pub fn go_on_at(&mut self, offset: u64) {
+        self.position = offset;
+    }
+
     /// Goes to the next batch from here on, wherever it is, that has this number or a higher one within the limit and whose
-    /// header and operations are whole; answers its number.
+    /// header and operations are whole or can be mended; answers its number.
     pub fn seek(&mut self, number: u64, limit: u64) -> Result<Option<u64>> {
-        let mut at = self.position.next_multiple_of(BATCH_ALIGN);
-        loop {
-            let bytes = self.bytes(at, WINDOW)?;
-            let len = bytes.len() as u64;
-            if len < batch::HEADER_LEN as u64 {
-                return Ok(None);
-            }
-            let step = BATCH_ALIGN as usize;
-            let next = bytes.chunks(step).position(|chunk| chunk.starts_with(&MAGIC));
-            let Some(offset) = next.map(|index| at + (index * step) as u64) else {
-                at += len.next_multiple_of(BATCH_ALIGN);
-                continue;
-            };
-            at = offset + BATCH_ALIGN;
-            let header = self.header_at(offset)?.filter(|header| (number..=limit).contains(&header.number));
-            if let Some(header) = header
-                && self.ops_of(offset, &header)?.is_some()
-            {
-                self.position = offset;
-                return Ok(Some(header.number));
-            }
+        let mut found = None;
+        self.search_places(&mut |offset, header, ops| {
+            let fits = (number..=limit).contains(&header.number) && ops.is_some();
+            found = fits.then_some((offset, header.number));
+            !fits
+        })?;
+        if let Some((offset, _)) = found {
+            self.position = offset;
         }
+        Ok(found.map(|(_, number)| number))
     }
 
     /// What the batch with this number, which should be next and is damaged, seems to have stored: log, number and the
@@ -131,7 +133,7 @@ impl Scanner {
             let Some(header) = self.header_at(offset)?.filter(|header| header.number == number) else {
                 continue;
             };
-            let from = offset + batch::HEADER_LEN as u64;
+            let from = offset + header.ops_at();
             let ops = self.bytes(from, u64::from(header.ops_len))?.to_vec();
             let base = offset + header.records_at();
             let mut seen = Vec::new();
@@ -151,16 +153,15 @@ impl Scanner {
         Ok(Vec::new())
     }
 
-    // The operations of a batch, if their checksum fits.
-    fn ops_of(&mut self, offset: u64, header: &BatchHeader) -> Result<Option<Vec<u8>>> {
+    // The operations of a batch, if they are whole or can be mended; and which of the two.
+    fn ops_of(&mut self, offset: u64, header: &BatchHeader) -> Result<Option<(Vec<u8>, bool)>> {
         let seed = self.file.place(offset).seed();
-        let ops = self.bytes(offset + batch::HEADER_LEN as u64, u64::from(header.ops_len))?;
-        let whole = ops.len() == header.ops_len as usize && checksum(seed, ops) == header.ops_crc;
-        Ok(whole.then(|| ops.to_vec()))
+        let bytes = self.bytes(offset, header.records_at())?;
+        Ok(header.ops(bytes, seed).map(|(ops, whole)| (ops.into_owned(), whole)))
     }
 
     // The entries whose records do not fit.
-    fn damaged(&mut self, offset: u64, header: &BatchHeader, ops: &[u8]) -> Result<Vec<(u64, u64)>> {
+    fn damaged(&mut self, offset: u64, header: &BatchHeader, ops: &[u8]) -> Result<Vec<(u64, u64, u64)>> {
         let mut damaged = Vec::new();
         let seed = self.file.place(offset).seed();
         let base = offset + header.records_at();
@@ -174,7 +175,7 @@ impl Scanner {
             let located = Located { seed, at, len: entry.len, crc: entry.crc };
             let inside = at + stored_len(entry.len) <= header.records_len;
             if !inside || !self.holds(&located, base + at)? {
-                damaged.push((entry.log, entry.seq));
+                damaged.push((entry.log, entry.seq, base + at));
             }
         }
         Ok(damaged)
@@ -204,9 +205,22 @@ impl Scanner {
         Ok(true)
     }
 
-    /// Shows every batch from here to the file's end that has a whole header and whole operations, wherever it is.
+    /// Shows every batch from here to the file's end that has a whole header, wherever it is, with its operations if
+    /// they are whole or can be mended.
     pub fn search(&mut self, visit: &mut dyn FnMut(&BatchHeader, &[u8])) -> Result<()> {
-        let mut at = self.position.next_multiple_of(BATCH_ALIGN);
+        self.search_places(&mut |_, header, ops| {
+            visit(header, ops.unwrap_or_default());
+            true
+        })
+    }
+
+    // Until the visitor has had enough. A batch may be shown twice, if its operations are damaged.
+    fn search_places(
+        &mut self,
+        visit: &mut dyn FnMut(u64, &BatchHeader, Option<&[u8]>) -> bool,
+    ) -> Result<()> {
+        let begin = self.position;
+        let mut at = begin.next_multiple_of(BATCH_ALIGN);
         loop {
             let bytes = self.bytes(at, WINDOW)?;
             let len = bytes.len() as u64;
@@ -220,12 +234,18 @@ impl Scanner {
                 continue;
             };
             at = offset + BATCH_ALIGN;
-            if let Some(header) = self.header_at(offset)? {
-                let ops = self.ops_of(offset, &header)?;
-                visit(&header, ops.as_deref().unwrap_or_default());
-                if ops.is_some() {
-                    at = offset + header.total_len();
+            // What was found may be the copy of a header that is damaged.
+            for start in [Some(offset), offset.checked_sub(batch::HEADER_LEN as u64)] {
+                let Some(start) = start.filter(|start| *start >= begin) else { continue };
+                let Some(header) = self.header_at(start)? else { continue };
+                let ops = self.ops_of(start, &header)?;
+                if !visit(start, &header, ops.as_ref().map(|(ops, _)| &ops[..])) {
+                    return Ok(());
                 }
+                if ops.is_some() {
+                    at = start + header.total_len();
+                }
+                break;
             }
         }
     }

@@ -33,6 +33,8 @@ pub struct Survey {
     pub seals: BTreeMap<u64, u64>,
     /// What is unusual.
     pub notes: Vec<String>,
+    /// What is damaged and was mended.
+    pub mended: Vec<String>,
     // Files that nobody needs.
     leftovers: Vec<String>,
 }
@@ -49,6 +51,7 @@ impl Survey {
             files: BTreeMap::new(),
             seals: BTreeMap::new(),
             notes: Vec::new(),
+            mended: Vec::new(),
             leftovers: Vec::new(),
         };
         let mut strangers = Vec::new();
@@ -79,7 +82,10 @@ impl Survey {
         }
         let bytes = read(disk, &entry.name, pointer::LEN as u64 + 1)?;
         match Pointer::decode(&bytes) {
-            Ok(pointer) => {
+            Ok((pointer, whole)) => {
+                if !whole {
+                    self.mended.push(format!("one of the two copies in {} is damaged", entry.name));
+                }
                 self.epoch = self.epoch.max(pointer.epoch);
                 self.next_number = self.next_number.max(pointer.begin_file + 1);
                 self.pointer = Some(pointer);
@@ -106,7 +112,10 @@ impl Survey {
         };
         let bytes = read(disk, &entry.name, HEADER_LEN)?;
         let (found, header) = match FileHeader::decode(&bytes) {
-            Ok(header) if (header.epoch, header.file) == (epoch, file) => {
+            Ok((header, whole)) if (header.epoch, header.file) == (epoch, file) => {
+                if !whole {
+                    self.mended.push(format!("one of the two headers of {} is damaged", entry.name));
+                }
                 let handle = disk.open(&entry.name).map_err(|error| failed(disk, &entry.name, &error))?;
                 let moved = header.flags & file::FLAG_MOVED != 0;
                 if entry.len_bytes < header.size_bytes && !moved {
@@ -222,7 +231,7 @@ impl Survey {
             _ => format!("data file number {file:08x} is missing"),
         };
         corrupt(format!(
-            "{what}; it holds {pins} entries that are still needed: put it back from a copy; nothing was changed"
+            "{what}; it holds {pins} entries that are still needed: put it back from a copy, or go on without them with `sabir store repair --accept-loss`; nothing was changed"
         ))
     }
 

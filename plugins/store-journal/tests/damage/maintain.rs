@@ -23,7 +23,7 @@ fn check(disk: &SimDisk) -> Value {
     look_after(disk, Maintenance::Check, false).unwrap()
 }
 
-fn repair(disk: &SimDisk, accept_loss: bool) -> Value {
+pub fn repair(disk: &SimDisk, accept_loss: bool) -> Value {
     look_after(disk, Maintenance::Repair, accept_loss).unwrap()
 }
 
@@ -103,7 +103,7 @@ fn a_journal_that_is_open_is_left_alone() {
     drop(store);
     let (newer, _) = closed(30);
     let name = newer.files().into_iter().rev().find(|(name, _)| name.starts_with("data-")).unwrap().0;
-    newer.damage(&name, |bytes| bytes[8] = 9);
+    newer.damage(&name, |bytes| (bytes[8], bytes[2048 + 8]) = (9, 9));
     let error = look_after(&newer, Maintenance::Repair, true).unwrap_err();
     assert!(error.message.contains("version 9"), "another version is no damage: {}", error.message);
 }
@@ -140,10 +140,13 @@ fn a_damaged_record_is_told_with_what_can_be_read_of_it_and_goes_when_that_may_b
 fn break_batch(disk: &SimDisk, number: usize) -> String {
     let (name, _) = find(disk, b"number 00000");
     let bytes = disk.contents(&name);
+    // Each header is there twice.
     let starts: Vec<usize> =
-        (0..bytes.len()).step_by(8).filter(|at| bytes[*at..].starts_with(b"SjB1")).collect();
-    // The first operation of the batch: its checksum does not fit any more.
-    disk.flip(&name, (starts[number] as u64 + 49) * 8);
+        (0..bytes.len()).step_by(8).filter(|at| bytes[*at..].starts_with(b"SjB1")).step_by(2).collect();
+    // The guard of the operations, and the first of these: its checksum does not fit any more.
+    let ops_len = u32::from_le_bytes(bytes[starts[number] + 24..][..4].try_into().unwrap());
+    disk.flip(&name, (starts[number] as u64 + 96) * 8);
+    disk.flip(&name, (starts[number] as u64 + 96 + u64::from(ops_len) + 1) * 8);
     assert_eq!(open(disk, &small()).err().unwrap().code, ErrorCode::Corrupt);
     name
 }
