@@ -19,6 +19,34 @@ def checked(wanted, seed, data, what):
     return data
 
 
+def copy_that_checks(data, length, what):
+    """The first of two copies that fits the checksum at its end, else an error."""
+    for copy in data[:length], data[length : 2 * length]:
+        if len(copy) == length and zlib.crc32(copy[:-4]) == struct.unpack("<I", copy[-4:])[0]:
+            return copy
+    raise Damaged(f"{what}: neither copy fits its checksum")
+
+
+def mended(ops, guard, seed, crc):
+    """The operations with one damaged stretch made good, or as they are."""
+    width = len(guard)
+    differs = bytearray(guard)
+    for at, byte in enumerate(ops):
+        differs[at % width] ^= byte
+    damaged = [column for column in range(width) if differs[column]]
+    gaps = [(column - before) % width or width for before, column in zip(damaged[-1:] + damaged, damaged)]
+    start = damaged[gaps.index(max(gaps))] if damaged and width < len(ops) else 0
+    for row in range(-(-len(ops) // width)):
+        tried = bytearray(ops)
+        for column in damaged:
+            at = (row + (column < start)) * width + column
+            if at < len(ops):
+                tried[at] ^= differs[column]
+        if zlib.crc32(tried, seed) == crc:
+            return bytes(tried)
+    return ops
+
+
 class Numbers:
     def __init__(self, data):
         self.data, self.at = data, 0
@@ -45,8 +73,7 @@ class Numbers:
 class File:
     def __init__(self, path):
         self.path, self.data = path, path.read_bytes()
-        head = self.data[:4096]
-        checked(struct.unpack_from("<I", head, 4092)[0], 0, head[:4092], path.name)
+        head = copy_that_checks(self.data, 2048, path.name)
         magic, version, _, self.store, self.epoch, self.number, self.flags = struct.unpack_from("<8sII16sQII", head)
         if magic != b"SABIRJNL" or version != 2:
             raise Damaged(f"{path.name}: not a data file of version 2")
@@ -58,14 +85,19 @@ class File:
 
     def batch(self, offset):
         """The batch at a place: number, flags, length, operations, where its records begin; None if there is none."""
-        head = self.data[offset : offset + 48]
-        if len(head) < 48 or head[:4] != b"SjB1":
+        for head in self.data[offset : offset + 48], self.data[offset + 48 : offset + 96]:
+            if len(head) == 48 and head[:4] == b"SjB1":
+                crc, number, _, ops_len, ops_crc, records_len, flags = struct.unpack_from("<IQQIIQI", head, 4)
+                if zlib.crc32(head[8:], self.seed(offset)) == crc:
+                    break
+        else:
             return None
-        crc, number, _, ops_len, ops_crc, records_len, flags = struct.unpack_from("<IQQIIQI", head, 4)
-        if zlib.crc32(head[8:], self.seed(offset)) != crc:
-            return None
-        ops = checked(ops_crc, self.seed(offset), self.data[offset + 48 : offset + 48 + ops_len], self.path.name)
-        return number, flags, -(-(48 + ops_len + records_len) // 8) * 8, ops, 48 + ops_len
+        ops_at = offset + 96 + min(ops_len, max(256, -(-ops_len // 256)))
+        guard, ops = self.data[offset + 96 : ops_at], self.data[ops_at : ops_at + ops_len]
+        if zlib.crc32(ops, self.seed(offset)) != ops_crc:
+            ops = checked(ops_crc, self.seed(offset), mended(ops, guard, self.seed(offset), ops_crc), self.path.name)
+        records_at = ops_at - offset + ops_len
+        return number, flags, -(-(records_at + records_len) // 8) * 8, ops, records_at
 
     def batches(self, offset, end):
         """The batches from a place on, as far as they go: offset and batch."""
@@ -101,8 +133,7 @@ class Journal:
     def start(self, directory, log):
         """Batch number, file and offset at which the last whole checkpoint begins."""
         try:
-            pointer = (pathlib.Path(directory) / "checkpoint").read_bytes()
-            checked(struct.unpack_from("<I", pointer, 124)[0], 0, pointer[:124], "checkpoint")
+            pointer = copy_that_checks((pathlib.Path(directory) / "checkpoint").read_bytes(), 128, "checkpoint")
             number, offset = struct.unpack_from("<QQ", pointer, 40)
             return number, struct.unpack_from("<I", pointer, 12)[0], offset
         except FileNotFoundError:

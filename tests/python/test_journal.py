@@ -3,7 +3,7 @@
 
 import pytest
 
-from journal_reader import Journal
+from journal_reader import Damaged, Journal
 from peers import Client
 
 pytestmark = [pytest.mark.sabir_only, pytest.mark.own_broker]
@@ -35,3 +35,24 @@ def test_a_second_reader_finds_what_was_confirmed_and_not_acknowledged_when_the_
     assert found == {(run, size) for run in range(2) for size in sizes} - {(0, 10)}
     for run, size in found:
         assert any(one.count(b"x") >= size and f"<{run}-{size}>".encode() in one for one in stored), (run, size)
+
+
+def test_a_second_reader_mends_what_is_no_record_and_names_a_damaged_one(own_broker, name):
+    client = Client(own_broker.address)
+    for number in range(20):
+        client.send(f"/queue/{name}", f"<{number}>" + "y" * 500, {"persistent": "true"})
+    own_broker.kill()
+    folder = own_broker.data / "journal"
+    path = max(folder.glob("data-*.sjl"), key=lambda path: path.read_bytes().count(b"y"))
+    whole, found = path.read_bytes(), bodies_of(Journal(folder))
+    used = len(whole.rstrip(b"\0"))
+    lost = 0
+    for at in range(0, used, max(1, used // 200)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            assert bodies_of(Journal(folder)) == found, at
+        except Damaged as damaged:
+            # Only a record has no second copy.
+            assert "record" in str(damaged), at
+            lost += 1
+    assert 0 < lost < 200
