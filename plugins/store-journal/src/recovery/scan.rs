@@ -16,6 +16,9 @@ const WINDOW: u64 = 1 << 20;
 /// Bytes of a record that are looked at though they may be damaged.
 const GLIMPSE_BYTES: u64 = 1024;
 
+/// Shown where a batch is, its header, and its operations if they are whole; answers whether to go on.
+type VisitPlace<'a> = dyn FnMut(u64, &BatchHeader, Option<&[u8]>) -> bool + 'a;
+
 /// What comes next in a file.
 pub enum Step {
     /// No batch with the number that was asked for.
@@ -215,10 +218,7 @@ impl Scanner {
     }
 
     // Until the visitor has had enough. A batch may be shown twice, if its operations are damaged.
-    fn search_places(
-        &mut self,
-        visit: &mut dyn FnMut(u64, &BatchHeader, Option<&[u8]>) -> bool,
-    ) -> Result<()> {
+    fn search_places(&mut self, visit: &mut VisitPlace<'_>) -> Result<()> {
         let begin = self.position;
         let mut at = begin.next_multiple_of(BATCH_ALIGN);
         loop {
