@@ -92,6 +92,10 @@ pub struct Dependency {
     pub name: String,
     /// `None`: normal; `dev` or `build` otherwise.
     pub kind: Option<String>,
+    /// Whether the other crate's default features are wanted.
+    pub uses_default_features: bool,
+    /// Further features of it that are wanted.
+    pub features: Vec<String>,
 }
 
 /// Something that cargo builds from a crate.

@@ -8,9 +8,10 @@ use sabir_abi::sabir_plugin;
 
 /// The descriptors of all plugins, to be handed to a registry.
 pub fn plugins() -> &'static [&'static sabir_plugin] {
-    static PLUGINS: [&sabir_plugin; 6] = [
+    static PLUGINS: [&sabir_plugin; 7] = [
         &sabir_transport_tcp::PLUGIN,
         &sabir_transport_mem::PLUGIN,
+        &sabir_transport_kahadb::PLUGIN,
         &sabir_protocol_stomp::PLUGIN,
         &sabir_protocol_openwire::PLUGIN,
         &sabir_store_memory::PLUGIN,

@@ -66,16 +66,23 @@ struct Uses {
     own: Vec<String>,
     /// Crates from elsewhere that its code uses.
     foreign: Vec<String>,
+    /// Plugins of this workspace without their features: of a protocol that is its codec alone.
+    codecs: Vec<String>,
     /// Crates of this workspace that only its tests or its build use.
     own_beside: Vec<String>,
 }
 
 impl Uses {
     fn of(package: &Package, workspace: &HashSet<&str>) -> Uses {
-        let mut uses = Uses { own: Vec::new(), foreign: Vec::new(), own_beside: Vec::new() };
+        let mut uses =
+            Uses { own: Vec::new(), foreign: Vec::new(), codecs: Vec::new(), own_beside: Vec::new() };
         for dependency in &package.dependencies {
             let is_own = workspace.contains(dependency.name.as_str());
+            let bare = !dependency.uses_default_features && dependency.features.is_empty();
             match (dependency.kind.as_deref(), is_own) {
+                (None, true) if bare && dependency.name.starts_with("sabir-protocol-") => {
+                    uses.codecs.push(dependency.name.clone());
+                }
                 (None, true) => uses.own.push(dependency.name.clone()),
                 (None, false) => uses.foreign.push(dependency.name.clone()),
                 (Some(_), true) => uses.own_beside.push(dependency.name.clone()),
@@ -105,8 +112,8 @@ fn check_crate(name: &str, folder: &str, uses: &Uses, plugins: &HashSet<&str>) -
         }
     }
     if folder.starts_with("core/") {
-        for used in uses.own.iter().filter(|used| plugins.contains(used.as_str()) || *used == "sabir-bundle")
-        {
+        let named = uses.own.iter().chain(&uses.codecs);
+        for used in named.filter(|used| plugins.contains(used.as_str()) || *used == "sabir-bundle") {
             refuse(format!("names the plugin {used}: nothing in core/ names a plugin"));
         }
     }
@@ -132,7 +139,8 @@ mod tests {
 
     fn check_one(name: &str, folder: &str, own: &[&str], foreign: &[&str], beside: &[&str]) -> usize {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        let uses = Uses { own: names(own), foreign: names(foreign), own_beside: names(beside) };
+        let uses =
+            Uses { own: names(own), foreign: names(foreign), codecs: Vec::new(), own_beside: names(beside) };
         let plugins = HashSet::from(["sabir-store-x", "sabir-store-y", "sabir-store-x-dylib"]);
         check_crate(name, folder, &uses, &plugins).len()
     }
@@ -171,6 +179,19 @@ mod tests {
             check_one("sabir-store-x", "plugins/store-x", &["sabir-sdk"], &["rustix"], &["sabir-testkit"]),
             0
         );
+    }
+
+    #[test]
+    fn a_plugin_may_use_the_codec_of_a_protocol_and_core_may_not() {
+        let uses = Uses {
+            own: vec!["sabir-sdk".to_owned()],
+            foreign: Vec::new(),
+            codecs: vec!["sabir-protocol-x".to_owned()],
+            own_beside: Vec::new(),
+        };
+        let plugins = HashSet::from(["sabir-protocol-x", "sabir-transport-y"]);
+        assert_eq!(check_crate("sabir-transport-y", "plugins/transport-y", &uses, &plugins).len(), 0);
+        assert_eq!(check_crate("sabir-server", "core/server", &uses, &plugins).len(), 1);
     }
 
     #[test]

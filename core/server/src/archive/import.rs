@@ -3,7 +3,7 @@
 //! for a whole one.
 
 use super::frame::{FrameError, Item, Reader, Totals};
-use super::{MARK, each_key, is_empty};
+use super::{MARK, MARKS, each_key, is_empty};
 use bytes::Bytes;
 use sabir_host::Store;
 use sabir_model::store::{Batch, FORGET, Level, LogId, Op};
@@ -34,8 +34,7 @@ pub enum ImportError {
 
 /// Whether an import into the store, of a file or of what another broker has stored, has begun and not finished.
 pub fn is_unfinished(store: &Store) -> sabir_host::Result<bool> {
-    let end = [MARK, &[0][..]].concat();
-    Ok(!store.scan(MARK, &end, 1)?.is_empty())
+    Ok(!store.scan(MARKS[0], MARKS[1], 1)?.is_empty())
 }
 
 struct Import<'a> {

@@ -19,8 +19,12 @@ pub use import::{ImportError, import, is_unfinished};
 
 use sabir_host::{Result, Store};
 
-/// The key that a store has while an import into it goes on. Nobody else's keys begin with its first byte.
+/// The key that a store has while an import into it goes on. Nobody else's keys begin as this and the next one do.
 pub const MARK: &[u8] = b"import unfinished";
+/// The key that a store has while what another broker has stored is taken over; its value says from where.
+pub const FROM: &[u8] = b"import from";
+/// What both of them begin with, and the first key behind those that do.
+const MARKS: [&[u8]; 2] = [b"import ", b"import!"];
 
 /// Told how much is done, in entries, and of how many.
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;

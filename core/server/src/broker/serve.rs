@@ -206,7 +206,7 @@ fn open_store(config: &Config, registry: &Registry) -> Result<Store, ServeError>
 fn recover(config: &Config, store: &Store, clock: Clock) -> Result<Engine, ServeError> {
     let failed = |error: String| ServeError::Recover { name: config.store.kind.clone(), error };
     let logs = store.recover().map_err(|error| failed(error.to_string()))?;
-    if archive::is_unfinished(store).map_err(|error| failed(error.to_string()))? {
+    if !config.importing && archive::is_unfinished(store).map_err(|error| failed(error.to_string()))? {
         let what = "an import into it has not finished: it holds a part of what it should; import again";
         return Err(failed(what.to_owned()));
     }

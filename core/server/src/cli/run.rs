@@ -74,7 +74,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
 }
 
 /// How the program ends when the broker does not start.
-fn exit_of(error: &ServeError) -> Exit {
+pub(super) fn exit_of(error: &ServeError) -> Exit {
     match error {
         ServeError::Listen { .. } => Exit::Listen,
         ServeError::Missing { .. } => Exit::Plugin,

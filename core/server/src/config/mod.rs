@@ -68,6 +68,10 @@ pub struct Config {
     pub transports: BTreeMap<String, String>,
     /// What the plugin of each store is handed, as JSON.
     pub stores: BTreeMap<String, String>,
+    /// Readers of what other brokers have stored, each as JSON.
+    pub importers: BTreeMap<String, String>,
+    /// The broker only takes over what another has stored: it serves a store of which only a part is there. Not a setting.
+    pub importing: bool,
     /// Where the settings of plugins were written, by path, as `stores.journal.sync`.
     pub origins: BTreeMap<String, Origin>,
 }

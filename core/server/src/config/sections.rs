@@ -171,6 +171,8 @@ pub fn read(root: &Node) -> Result<Config, ConfigErrors> {
         protocols: plugin_tables(&top, "protocols", &errors, &names, &mut origins),
         transports: plugin_tables(&top, "transports", &errors, &names, &mut origins),
         stores: plugin_tables(&top, "stores", &errors, &names, &mut origins),
+        importers: plugin_tables(&top, "importers", &errors, &names, &mut origins),
+        importing: false,
         broker,
         origins,
     };

@@ -5,6 +5,7 @@
 //!   subject    which store, and opening it     progress   how far it has come, on a terminal
 //!   stats      what is in it                   transfer   export and import
 //!   maintain   check, repair, compact: the store's own work, and how its report reads
+//!   take_over  what another broker has stored, through an importer that the configuration names
 //! ```
 //! Whatever a store is, it is reached as the broker reaches it: through the plugin that the configuration names.
 
@@ -12,6 +13,7 @@ mod maintain;
 mod progress;
 mod stats;
 mod subject;
+mod take_over;
 mod transfer;
 
 use super::{Exit, SourceArguments};
@@ -21,6 +23,10 @@ use std::path::PathBuf;
 
 /// What to do with a store.
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "sabir store import-NAME DIRECTORY takes over what another broker has stored; NAME is one of \
+                        [importers] in the configuration: see sabir store import-NAME --help"
+)]
 pub enum StoreCommand {
     /// Look at everything that is stored, and change nothing. Exit code 1: something is damaged
     Check {
@@ -68,6 +74,9 @@ pub enum StoreCommand {
         #[command(flatten)]
         store: StoreArguments,
     },
+    /// import-NAME DIRECTORY: take over what another broker has stored
+    #[command(external_subcommand)]
+    TakeOver(Vec<String>),
 }
 
 /// Options that say which store.
@@ -99,6 +108,7 @@ pub fn run(command: &StoreCommand) -> Exit {
         StoreCommand::Compact { store } => maintain::run(store, Maintenance::Compact, false),
         StoreCommand::Stats { destinations, store } => stats::run(store, *destinations),
         StoreCommand::Export { file, force, store } => transfer::export(store, file, *force),
+        StoreCommand::TakeOver(words) => take_over::run(words),
         StoreCommand::Import { file, replace, store } => transfer::import(store, file, *replace),
     };
     done.unwrap_or_else(|(problem, exit)| {

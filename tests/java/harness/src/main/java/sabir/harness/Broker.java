@@ -51,6 +51,7 @@ public final class Broker implements AutoCloseable {
     private final Path data;
     private final long sweepMs;
     private final boolean secured;
+    private final boolean activeMq;
     private Process process;
     private int port;
     private String uri;
@@ -59,13 +60,15 @@ public final class Broker implements AutoCloseable {
         this.data = null;
         this.sweepMs = SWEEP_MS;
         this.secured = false;
+        this.activeMq = Peer.isActiveMq();
         this.uri = uri;
     }
 
-    private Broker(Path data, long sweepMs, boolean secured) {
+    private Broker(Path data, long sweepMs, boolean secured, boolean activeMq) {
         this.data = data;
         this.sweepMs = sweepMs;
         this.secured = secured;
+        this.activeMq = activeMq;
     }
 
     /** The one that all tests share who do not harm it: that of SABIR_TEST_OPENWIRE_URI, or else a process. */
@@ -95,11 +98,57 @@ public final class Broker implements AutoCloseable {
         return start(SWEEP_MS, true);
     }
 
-    private static Broker start(long sweepMs, boolean secured) {
+    /** ActiveMQ with its KahaDB, whichever broker this run is against. */
+    public static Broker activeMq() {
+        return start(SWEEP_MS, false, true);
+    }
+
+    /**
+     * Sabir with all that an ActiveMQ has stored that was killed. The import is itself killed after each of so many
+     * milliseconds and run again, and at last runs to its end.
+     */
+    public static Broker takingOver(Broker killed, long... killedAfterMs) {
         try {
-            Path scratch = Path.of(System.getProperty("sabir.test.scratch", "target/brokers"));
-            Broker broker = new Broker(Files.createTempDirectory(Files.createDirectories(scratch), "data"), sweepMs,
-                    secured);
+            Broker broker = new Broker(scratch(), SWEEP_MS, false, false);
+            List<String> command = new ArrayList<>(List.of(program(), "store", "import-kahadb",
+                    killed.data.resolve("kahadb").toString(), "--data", broker.data.toString()));
+            command.addAll(pluginOptions());
+            ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true)
+                    .redirectOutput(ProcessBuilder.Redirect.appendTo(new File(broker.data + ".log")));
+            for (long afterMs : killedAfterMs) {
+                Process interrupted = builder.start();
+                if (!interrupted.waitFor(afterMs, TimeUnit.MILLISECONDS)) {
+                    interrupted.destroyForcibly().waitFor();
+                } else if (interrupted.exitValue() == 0) {
+                    broker.launch();
+                    return broker;
+                }
+            }
+            Process importing = builder.start();
+            if (!importing.waitFor(PATIENCE_MS, TimeUnit.MILLISECONDS) || importing.exitValue() != 0) {
+                throw new IOException("nothing was imported: " + Files.readString(Path.of(broker.data + ".log")));
+            }
+            broker.launch();
+            return broker;
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        } catch (InterruptedException error) {
+            throw new IllegalStateException(error);
+        }
+    }
+
+    private static Path scratch() throws IOException {
+        Path scratch = Path.of(System.getProperty("sabir.test.scratch", "target/brokers"));
+        return Files.createTempDirectory(Files.createDirectories(scratch), "data");
+    }
+
+    private static Broker start(long sweepMs, boolean secured) {
+        return start(sweepMs, secured, Peer.isActiveMq());
+    }
+
+    private static Broker start(long sweepMs, boolean secured, boolean activeMq) {
+        try {
+            Broker broker = new Broker(scratch(), sweepMs, secured, activeMq);
             broker.launch();
             return broker;
         } catch (IOException error) {
@@ -150,10 +199,10 @@ public final class Broker implements AutoCloseable {
     private void launch() {
         try {
             String listen = "tcp://127.0.0.1:" + port;
-            List<String> command = Peer.isActiveMq() ? activeMq(listen) : sabir(listen);
+            List<String> command = activeMq ? activeMq(listen) : sabir(listen);
             ProcessBuilder builder = new ProcessBuilder(command);
             builder.environment().put("SABIR_LIMITS__SWEEP_INTERVAL_MS", Long.toString(sweepMs));
-            if (secured && !Peer.isActiveMq()) {
+            if (secured && !activeMq) {
                 builder.environment().put("SABIR_AUTHORIZATION", RIGHTS);
                 addUser("ann", "ann's secret");
                 addUser("bob", "bob's secret");
@@ -196,11 +245,13 @@ public final class Broker implements AutoCloseable {
 
     private List<String> sabir(String listen) {
         List<String> command = new ArrayList<>(List.of(program(), "run", "--data", data.toString(), "--listen", listen));
-        String plugins = setting("SABIR_TEST_PLUGIN_DIR");
-        if (plugins != null) {
-            command.addAll(List.of("--plugins", plugins));
-        }
+        command.addAll(pluginOptions());
         return command;
+    }
+
+    private static List<String> pluginOptions() {
+        String plugins = setting("SABIR_TEST_PLUGIN_DIR");
+        return plugins == null ? List.of() : List.of("--plugins", plugins);
     }
 
     private List<String> activeMq(String listen) throws IOException {

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `sabir store import-NAME`: what another broker has stored is taken over.
+//!
+//! The importer is a transport that the configuration names: it has one peer, which speaks as a client of the other broker
+//! would. The broker runs without any other listener until that client has said all. So what becomes of a message is what
+//! the protocol makes of it anyway, and nothing here knows what is imported.
+
+use super::progress::Bar;
+use super::subject::Subject;
+use super::{Failure, StoreArguments};
+use crate::archive;
+use crate::broker::{RunningBroker, serve};
+use crate::cli::{Exit, out};
+use crate::config::{AuthenticationMode, Config, ListenerConfig};
+use crate::plugins;
+use bytes::Bytes;
+use clap::Parser;
+use sabir_host::{Registry, Store};
+use sabir_model::store::{Batch, Level, Op};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often it is looked how far the importer has come.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Take over what another broker has stored. The other broker must not run; nothing of its directory is changed. What was
+/// interrupted goes on when it is run again.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true)]
+struct TakeOver {
+    /// Where the other broker has stored it
+    directory: PathBuf,
+    /// Go on without what cannot be read, or is refused
+    #[arg(long)]
+    accept_loss: bool,
+    /// Add it to a store that holds something already
+    #[arg(long)]
+    add: bool,
+    /// A setting of the importer; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    store: StoreArguments,
+}
+
+/// An importer, as the configuration has it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Importer {
+    transport: String,
+    protocol: String,
+    #[serde(default)]
+    protocol_settings: Map<String, Value>,
+}
+
+/// What an importer writes into its report, a JSON object a line.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Progress { phase: String, done: u64, total: u64 },
+    Last { report: Value },
+}
+
+fn wrong(problem: String) -> Failure {
+    (problem, Exit::Configuration)
+}
+
+/// Runs the command.
+pub fn run(words: &[String]) -> Result<Exit, Failure> {
+    let (command, rest) = words.split_first().map_or(("", words), |(first, rest)| (first.as_str(), rest));
+    let Some(name) = command.strip_prefix("import-") else {
+        eprintln!("error: there is no `sabir store {command}`; see sabir store --help");
+        std::process::exit(2);
+    };
+    // A wrong command line ends the program as every other one does.
+    let arguments = TakeOver::try_parse_from(rest).unwrap_or_else(|error| error.exit());
+    let subject = arguments.store.subject()?;
+    let Some(importer) = subject.config.importers.get(name) else {
+        let known: Vec<&str> = subject.config.importers.keys().map(String::as_str).collect();
+        return Err(wrong(format!(
+            "there is no importer {name:?}; there is {} (importers)",
+            known.join(", ")
+        )));
+    };
+    let importer: Importer = serde_json::from_str(importer)
+        .map_err(|error| wrong(format!("importers.{name} in the configuration: {error}")))?;
+    let directory = std::fs::canonicalize(&arguments.directory)
+        .map_err(|error| (format!("{}: {error}", arguments.directory.display()), Exit::Failure))?;
+    let origin = format!("{name} {}", directory.display());
+    begin(&subject, &origin, arguments.add)?;
+    let report = std::env::temp_dir().join(format!("sabir-import-{}.jsonl", std::process::id()));
+    let config = configure(&subject.config, name, &importer, &arguments, &directory, &report)?;
+    let told = import(config, &report);
+    // What lies where temporary files lie is nobody's.
+    let _ = std::fs::remove_file(&report);
+    let told = told?;
+    let good = told["good"].as_bool().unwrap_or(false);
+    if good {
+        finish(&subject)?;
+    }
+    match arguments.store.json {
+        true => out::line(&told.to_string()),
+        false => out::text(&human(&subject, &told)),
+    }
+    Ok(if good { Exit::Success } else { Exit::Failure })
+}
+
+/// Notes in the store that it is only a part of what it shall be.
+fn begin(subject: &Subject, origin: &str, add: bool) -> Result<(), Failure> {
+    let store = subject.open_or_make()?;
+    let noted = note(&store, origin, add).map_err(|error| subject.failure(&error));
+    let closed = store.close().map_err(|error| subject.failure(&error));
+    let allowed = noted?;
+    closed?;
+    match allowed {
+        true => Ok(()),
+        false => {
+            let problem = format!("the store {} is not empty; --add adds to it", subject.name());
+            Err((problem, Exit::Failure))
+        }
+    }
+}
+
+fn note(store: &Store, origin: &str, add: bool) -> sabir_host::Result<bool> {
+    let end = [archive::FROM, &[0][..]].concat();
+    let noted = store.scan(archive::FROM, &end, 1)?;
+    let goes_on = noted.first().is_some_and(|(_, value)| &value[..] == origin.as_bytes());
+    if goes_on {
+        return Ok(true);
+    }
+    if !archive::is_empty(store)? && (!add || archive::is_unfinished(store)?) {
+        return Ok(false);
+    }
+    put(
+        store,
+        Op::Put { key: Bytes::from_static(archive::FROM), value: Bytes::copy_from_slice(origin.as_bytes()) },
+    )?;
+    Ok(true)
+}
+
+fn put(store: &Store, op: Op) -> sabir_host::Result<()> {
+    let ticket = store.submit(&Batch { ops: vec![op], level: Level::Durable })?;
+    store.sync(ticket).map(drop)
+}
+
+/// The store is whole.
+fn finish(subject: &Subject) -> Result<(), Failure> {
+    let store = subject.open()?;
+    let done = put(&store, Op::Delete { key: Bytes::from_static(archive::FROM) });
+    let closed = store.close().map_err(|error| subject.failure(&error));
+    done.map_err(|error| subject.failure(&error))?;
+    closed
+}
+
+/// The broker that takes it over: it has one listener, at which nobody is but the importer, and no policy stands between
+/// what is there and what it becomes.
+fn configure(
+    config: &Config,
+    name: &str,
+    importer: &Importer,
+    arguments: &TakeOver,
+    directory: &Path,
+    report: &Path,
+) -> Result<Config, Failure> {
+    let mut config = config.clone();
+    let mut settings = Map::new();
+    settings.insert("directory".to_owned(), directory.display().to_string().into());
+    settings.insert("report".to_owned(), report.display().to_string().into());
+    settings.insert("accept_loss".to_owned(), arguments.accept_loss.into());
+    for pair in &arguments.set {
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| wrong(format!("--set {pair}: it is not KEY=VALUE")))?;
+        settings.insert(key.to_owned(), value.into());
+    }
+    let text = config.protocols.get(&importer.protocol).map_or("{}", String::as_str);
+    let mut protocol: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|error| wrong(format!("protocols.{}: {error}", importer.protocol)))?;
+    protocol.extend(importer.protocol_settings.clone());
+    config.protocols = [(importer.protocol.clone(), Value::from(protocol).to_string())].into();
+    config.transports = [(importer.transport.clone(), Value::from(settings).to_string())].into();
+    config.listeners = vec![ListenerConfig {
+        uri: format!("{}://import", importer.transport),
+        protocols: vec![importer.protocol.clone()],
+        origin: config.origin_of(&format!("importers.{name}")),
+    }];
+    config.importing = true;
+    config.metrics.file = None;
+    config.security.authentication = AuthenticationMode::Off;
+    config.security.rules = Default::default();
+    config.engine.limits.max_unsettled_per_session = usize::MAX;
+    // What virtual topics have copied is there already.
+    config.engine.virtual_topics.clear();
+    let rules = config.engine.policies.iter_mut().map(|rule| &mut rule.policy);
+    for policy in rules.chain([&mut config.engine.default_policy]) {
+        (policy.max_messages, policy.max_bytes, policy.max_redeliveries) = (0, 0, u32::MAX);
+    }
+    Ok(config)
+}
+
+/// Runs the broker until the importer has ended; answers its report.
+fn import(config: Config, report: &Path) -> Result<Value, Failure> {
+    let drain = Duration::from_millis(config.broker.drain_timeout_ms);
+    std::fs::create_dir_all(&config.broker.data_dir)
+        .map_err(|error| (format!("making {}: {error}", config.broker.data_dir.display()), Exit::Failure))?;
+    let mut registry = Registry::new();
+    plugins::load(&config, &mut registry).map_err(|error| (error.to_string(), Exit::Plugin))?;
+    let errors = plugins::check_settings(&config, &registry.plugins());
+    if let Some(error) = errors.first() {
+        return Err(wrong(error.to_string()));
+    }
+    let broker =
+        serve(config, registry).map_err(|error| (error.to_string(), crate::cli::run::exit_of(&error)))?;
+    let told = watch(&broker, report);
+    match (told, broker.shutdown(drain)) {
+        (Ok(_), Some(error)) => {
+            Err((format!("the store was not closed cleanly: {error}"), Exit::StoreFailed))
+        }
+        (told, _) => told,
+    }
+}
+
+/// Reads what the importer writes until its last line.
+fn watch(broker: &RunningBroker, report: &Path) -> Result<Value, Failure> {
+    let cannot = |error: std::io::Error| (format!("{}: {error}", report.display()), Exit::Failure);
+    let mut file = File::open(report).map_err(cannot)?;
+    let mut bar = Bar::of_things();
+    let mut text = String::new();
+    loop {
+        file.read_to_string(&mut text).map_err(cannot)?;
+        // The last line may be there by half.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let lines: String = text.drain(..whole).collect();
+        for line in lines.lines() {
+            match serde_json::from_str(line) {
+                Ok(Line::Progress { phase, done, total }) => bar.show(&phase, done, total),
+                Ok(Line::Last { report }) => {
+                    bar.end();
+                    return Ok(report);
+                }
+                Err(error) => {
+                    return Err((format!("the importer wrote {line:?}: {error}"), Exit::Failure));
+                }
+            }
+        }
+        if let Some(failure) = broker.failure() {
+            return Err((failure, Exit::StoreFailed));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The report, as people read it.
+fn human(subject: &Subject, told: &Value) -> String {
+    let mut lines = Vec::new();
+    let list = |name: &str| told[name].as_array().cloned().unwrap_or_default();
+    lines.extend(list("notes").iter().filter_map(Value::as_str).map(|note| format!("note: {note}")));
+    lines.extend(list("lost").iter().filter_map(Value::as_str).map(|lost| format!("not taken over: {lost}")));
+    for (name, value) in told.as_object().into_iter().flatten() {
+        if let Some(count) = value.as_u64() {
+            lines.push(format!("{:<16} {count}", name.replace('_', " ")));
+        }
+    }
+    lines.push(match told["failed"].as_str() {
+        Some(why) => format!("{} is only a part of what it should be: {why}", subject.name()),
+        None => format!("{} is ready to be served", subject.name()),
+    });
+    lines.join("\n") + "\n"
+}
