@@ -32,10 +32,13 @@ pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;
 /// Keys that are asked for at a time.
 const KEYS_AT_A_TIME: u64 = 1_000;
 
+/// Is shown keys with their values.
+pub type KeyVisit<'a, E> = dyn FnMut(&[u8], &[u8]) -> std::result::Result<(), E> + 'a;
+
 /// Shows the keys of a store, page by page, with their values. An error of `visit` is passed on.
 pub fn each_key<E: From<sabir_host::Error>>(
     store: &Store,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> std::result::Result<(), E>,
+    visit: &mut KeyVisit<'_, E>,
 ) -> std::result::Result<(), E> {
     // Keys are never empty: nothing sorts before this.
     let mut from = vec![0];

@@ -100,7 +100,7 @@ impl Subject {
 
 fn there_is_something(path: &Path) -> Result<(), String> {
     let shown = path.display();
-    let entries = std::fs::read_dir(path).map_err(|error| match error.kind() {
+    let mut entries = std::fs::read_dir(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => format!("there is no store in {shown}: no such directory"),
         std::io::ErrorKind::NotADirectory => format!("there is no store in {shown}: it is no directory"),
         _ => format!("{shown} cannot be read: {error}"),
@@ -112,7 +112,7 @@ fn there_is_something(path: &Path) -> Result<(), String> {
             !name.to_string_lossy().starts_with('.') && name != "lock"
         })
     };
-    match entries.map(visible).any(|visible| visible) {
+    match entries.any(visible) {
         true => Ok(()),
         false => Err(format!("there is no store in {shown}: it is empty")),
     }
