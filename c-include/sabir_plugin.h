@@ -331,6 +331,13 @@
 #define SABIR_PUBLISH_MORE (UINT32_C(1) << 1)
 
 /**
+ * `BODY` flag, with `SABIR_PUBLISH_MORE`: the first piece of a body whose message is not known yet. More `BODY` verbs with
+ * `SABIR_PUBLISH_MORE` follow; other verbs may come between. `PUBLISH` flag, without `SABIR_PUBLISH_MORE`: these were its
+ * body, and its own is the last piece. Any other `PUBLISH`, or another first piece, gives such a body up. Since 1.2.
+ */
+#define SABIR_BODY_FIRST (UINT32_C(1) << 2)
+
+/**
  * `SETTLE` flag: every unsettled delivery of the subscription up to `last`, whatever `first` says. Since 1.0.
  */
 #define SABIR_SETTLE_CUMULATIVE (UINT32_C(1) << 1)
@@ -2098,7 +2105,8 @@ typedef struct sabir_store_op {
      */
     uint32_t kind;
     /**
-     * Number of the record's format: 0 is a canonical message, others are codecs'. Kept with the record.
+     * Number of the record's format: 0 is a canonical message, 1 the head of one whose body lies elsewhere, 2 a piece of such
+     * a body, others are codecs'. Kept with the record.
      */
     uint32_t format;
     /**

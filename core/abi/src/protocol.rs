@@ -58,6 +58,10 @@ pub const SABIR_VERB_BRANCH: u32 = 17;
 pub const SABIR_VERB_CONFIRM: u32 = 1 << 0;
 /// `PUBLISH` and `BODY` flag: the body goes on in the next verb, a `BODY`. Since 1.0.
 pub const SABIR_PUBLISH_MORE: u32 = 1 << 1;
+/// `BODY` flag, with `SABIR_PUBLISH_MORE`: the first piece of a body whose message is not known yet. More `BODY` verbs with
+/// `SABIR_PUBLISH_MORE` follow; other verbs may come between. `PUBLISH` flag, without `SABIR_PUBLISH_MORE`: these were its
+/// body, and its own is the last piece. Any other `PUBLISH`, or another first piece, gives such a body up. Since 1.2.
+pub const SABIR_BODY_FIRST: u32 = 1 << 2;
 /// `SETTLE` flag: every unsettled delivery of the subscription up to `last`, whatever `first` says. Since 1.0.
 pub const SABIR_SETTLE_CUMULATIVE: u32 = 1 << 1;
 /// `SETTLE` flag: of every subscription of the session, not only of `id`. Since 1.0.

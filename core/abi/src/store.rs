@@ -66,7 +66,8 @@ pub const SABIR_MAINTAIN_COMPACT: u32 = 3;
 pub struct sabir_store_op {
     /// `SABIR_STORE_*`.
     pub kind: u32,
-    /// Number of the record's format: 0 is a canonical message, others are codecs'. Kept with the record.
+    /// Number of the record's format: 0 is a canonical message, 1 the head of one whose body lies elsewhere, 2 a piece of such
+    /// a body, others are codecs'. Kept with the record.
     pub format: u32,
     /// The log.
     pub log: u64,

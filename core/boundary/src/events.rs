@@ -5,6 +5,7 @@ use crate::error::ErrorCode;
 use crate::slices;
 use sabir_abi::*;
 use sabir_model::delivery::{Delivery, DeliveryKind};
+use sabir_model::message::Apart;
 use sabir_model::verb::{Answer, Reason, Reply};
 use std::marker::PhantomData;
 
@@ -162,6 +163,11 @@ fn delivery(delivery: &Delivery) -> sabir_delivery {
             raw.label = slices::slice(label);
             raw.body = slices::slice(body);
             raw.body_total = body.len() as u64;
+            if let Some(Apart::Piece(piece)) = message.body_apart() {
+                raw.body_total = piece.total;
+                raw.flags |= if piece.more { SABIR_DELIVERY_MORE } else { 0 };
+                raw.flags |= if piece.continued { SABIR_DELIVERY_CONTINUED } else { 0 };
+            }
         }
         DeliveryKind::EndOfBrowse => raw.flags = SABIR_DELIVERY_END_OF_BROWSE,
         DeliveryKind::Cancelled { reason } => {

@@ -431,6 +431,20 @@ impl Out<'_> {
         self.verb(SABIR_VERB_PUBLISH, flags, meta, sabir_verb_detail { publish });
     }
 
+    /// The first piece of a body whose message comes behind it, with `publish_behind`. More pieces follow with `body`, all of
+    /// which say `more`; other verbs may come between. Since 1.2.
+    pub fn body_first(&mut self, body: Piece) {
+        let publish = sabir_publish { head: Piece::NONE.0, body: body.0 };
+        let flags = SABIR_BODY_FIRST | SABIR_PUBLISH_MORE;
+        self.verb(SABIR_VERB_BODY, flags, VerbMeta::default(), sabir_verb_detail { publish });
+    }
+
+    /// Send the message whose body came before, from `body_first` on; `body` is the last piece. Since 1.2.
+    pub fn publish_behind(&mut self, meta: VerbMeta, head: Piece, body: Piece) {
+        let publish = sabir_publish { head: head.0, body: body.0 };
+        self.verb(SABIR_VERB_PUBLISH, SABIR_BODY_FIRST, meta, sabir_verb_detail { publish });
+    }
+
     /// More of the body of the last `publish`, which said `more`.
     pub fn body(&mut self, body: Piece, more: bool) {
         let flags = if more { SABIR_PUBLISH_MORE } else { 0 };

@@ -7,7 +7,7 @@ use sabir_boundary::buffers::{RUN_BYTES, SMALL_BODY_BYTES, SegmentBytes};
 use sabir_boundary::out::{Out, Piece, VerbMeta};
 use sabir_boundary::{BodyAssembler, Capacities, DeliveryArray, ErrorCode, OutBuffers, VerbError};
 use sabir_model::delivery::DeliveryKind;
-use sabir_model::message::{BodyKind, Field, Fixed, FormatError, HeadBuffer, HeadWriter};
+use sabir_model::message::{Apart, BodyKind, Field, Fixed, FormatError, HeadBuffer, HeadWriter};
 use sabir_model::verb::{
     Attach, Bind, Connect, Declare, Delete, ExchangeKind, Outcome, Query, Request, Settle, SettleRange,
     Subscribe, Transact, Verb,
@@ -278,6 +278,70 @@ fn bodies_in_pieces_are_joined_across_calls_up_to_the_limit() {
     let error = buffers.drain_requests(&[0; 9000], &mut assembler, &mut requests);
     assert_eq!(error, Err(VerbError::TooLarge { at: 1, max: 10_000 }));
     assert_eq!(assembler.pending_bytes(), 0);
+}
+
+#[test]
+fn a_long_body_is_handed_on_in_pieces_of_half_of_what_is_held_and_a_short_one_whole() {
+    let mut assembler = BodyAssembler::new(10_000).in_pieces(1000);
+    let mut buffers = OutBuffers::default();
+    let mut requests = Vec::new();
+    publish(&mut buffers.out(), 1, Piece::input(0..600), true);
+    buffers.out().body(Piece::input(0..400), false);
+    buffers.drain_requests(&[1; 600], &mut assembler, &mut requests).unwrap();
+    assert_eq!((requests.len(), message_of(&requests[0]).body().len()), (1, 1000));
+    assert_eq!(assembler.take_handed_on(), 0);
+
+    requests.clear();
+    buffers.reset();
+    publish(&mut buffers.out(), 2, Piece::input(0..600), true);
+    for more in [true, true, false] {
+        buffers.out().body(Piece::input(0..401), more);
+    }
+    buffers.drain_requests(&[2; 600], &mut assembler, &mut requests).unwrap();
+    let pieces: Vec<(usize, bool)> = requests.iter().filter_map(piece_of).collect();
+    assert_eq!(pieces, [(500, true), (500, false), (500, false), (303, false)]);
+    assert_eq!((assembler.take_handed_on(), assembler.take_handed_on()), (1803, 0));
+    let last = requests.last().unwrap();
+    assert_eq!((last.token, message_of(last).body_apart()), (2, Some(&Apart::Arrived(1803))));
+    assert_eq!((assembler.is_pending(), assembler.pending_bytes()), (false, 0));
+}
+
+fn piece_of(request: &Request) -> Option<(usize, bool)> {
+    match &request.verb {
+        Verb::Piece { bytes, first } => Some((bytes.len(), *first)),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_body_may_come_before_its_message_and_is_given_up_when_another_comes() {
+    let mut assembler = BodyAssembler::new(10_000).in_pieces(1000);
+    let mut buffers = OutBuffers::default();
+    let mut requests = Vec::new();
+    let mut out = buffers.out();
+    out.body_first(Piece::input(0..900));
+    out.credit(VerbMeta::default(), 1, false);
+    out.body(Piece::input(0..300), true);
+    let from = out.position();
+    out.put(&head_bytes());
+    let head = out.arena_piece(from);
+    out.publish_behind(VerbMeta { token: 5, ..VerbMeta::default() }, head, Piece::input(0..1));
+    out.body_first(Piece::input(0..10));
+    publish(&mut out, 6, Piece::input(0..2), false);
+    buffers.drain_requests(&[3; 900], &mut assembler, &mut requests).unwrap();
+    let pieces: Vec<(usize, bool)> = requests.iter().filter_map(piece_of).collect();
+    assert_eq!(pieces, [(500, true), (500, false), (201, false)]);
+    let published: Vec<&Request> =
+        requests.iter().filter(|request| matches!(request.verb, Verb::Publish(_))).collect();
+    assert_eq!(message_of(published[0]).body_apart(), Some(&Apart::Arrived(1201)));
+    assert_eq!((published[1].token, message_of(published[1]).body().len()), (6, 2));
+    assert!(!assembler.is_pending());
+
+    buffers.reset();
+    let mut out = buffers.out();
+    out.publish_behind(VerbMeta::default(), Piece::NONE, Piece::input(0..1));
+    let error = buffers.drain_requests(b"x", &mut assembler, &mut requests);
+    assert_eq!(error, Err(VerbError::BodyUnexpected { at: 0 }));
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use crate::engine::Engine;
 use crate::output::{Outputs, ReadId};
 use crate::queue::Queue;
-use crate::queue::entry::{Entry, Place};
+use crate::queue::entry::Entry;
 use crate::queue::paging::{Page, merge, revive};
 use crate::queue::view::PLAIN;
 use crate::reads::{Answered, Purpose};
@@ -97,7 +97,7 @@ impl Queue {
             .or_else(|| in_memory(&lane.recent, lane.recent.partition_point(|entry| entry.seq < seq)))
             .or_else(|| lane.released.get(&seq).filter(|entry| entry.message.is_some()).cloned());
         match entry {
-            Some(entry) if entry.place == Place::Memory || seq < lane.committed => Found::Entry(entry),
+            Some(entry) if entry.visible(lane.committed) => Found::Entry(entry),
             _ if seq >= lane.committed => Found::Wait,
             _ => Found::Read(Page {
                 log: lane.log,

@@ -10,7 +10,9 @@ use crate::session::Session;
 use crate::slab::Key;
 use bytes::Bytes;
 use sabir_model::message::Message;
-use sabir_model::store::{Batch, FORGET, Level, LogId, Op};
+use sabir_model::store::{
+    Batch, FORGET, FORMAT_BODY_APART, FORMAT_BODY_PIECE, FORMAT_MESSAGE, Level, LogId, Op,
+};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Number of a batch.
@@ -44,6 +46,8 @@ pub(crate) struct Pending {
     pub marked: Vec<(Key<Queue>, u8)>,
     /// Sessions with answers that wait for the commit.
     pub sessions: Vec<Key<Session>>,
+    /// Sessions with pieces of bodies in it, and their bytes.
+    pieces: Vec<(Key<Session>, u64)>,
 }
 
 impl Pending {
@@ -74,9 +78,27 @@ impl Pending {
 
     /// Makes a record and its entry.
     pub fn append(&mut self, log: LogId, seq: u64, label: Bytes, message: &Message) {
-        self.bytes += message.size_bytes();
+        self.bytes += message.held_bytes();
         self.changes += 1;
-        self.ops.push(Op::Append { log, seq, span: 1, format: 0, label, record: message.pieces() });
+        let format = if message.stored_body().is_some() { FORMAT_BODY_APART } else { FORMAT_MESSAGE };
+        self.ops.push(Op::Append { log, seq, span: 1, format, label, record: message.pieces() });
+    }
+
+    /// Makes a record of a piece of a body.
+    pub fn append_piece(&mut self, log: LogId, seq: u64, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.changes += 1;
+        let (format, label, record) = (FORMAT_BODY_PIECE, Bytes::new(), [bytes, Bytes::new()]);
+        self.ops.push(Op::Append { log, seq, span: 1, format, label, record });
+    }
+
+    /// A session is to be told when so many bytes of its body have gone with this batch.
+    pub fn note_piece(&mut self, session: Key<Session>, bytes: u64) {
+        self.want(CommitNeed::Now);
+        match self.pieces.last_mut() {
+            Some((last, sum)) if *last == session => *sum += bytes,
+            _ => self.pieces.push((session, bytes)),
+        }
     }
 
     /// Makes another entry for a record.
@@ -136,7 +158,10 @@ impl Pending {
 
     /// Whether nothing came of it after all; then nobody wants it any more.
     pub fn is_void(&mut self) -> bool {
-        let void = self.ops.is_empty() && self.sessions.is_empty() && self.grown.is_empty();
+        let void = self.ops.is_empty()
+            && self.sessions.is_empty()
+            && self.grown.is_empty()
+            && self.pieces.is_empty();
         if void {
             self.need = CommitNeed::None;
             self.level = Level::Written;
@@ -164,6 +189,8 @@ pub(crate) struct InFlight {
     /// Lanes that grew, and up to where.
     pub grown: Vec<(Key<Queue>, u8, u64)>,
     pub sessions: Vec<Key<Session>>,
+    /// Sessions with pieces of bodies in it, and their bytes.
+    pub pieces: Vec<(Key<Session>, u64)>,
     bytes: usize,
     /// From this operation on, the batch holds removals on which nothing in it depends.
     plain_from: usize,
@@ -212,7 +239,8 @@ impl Commits {
         let id = pending.id;
         pending.id = id.next();
         let sessions = std::mem::take(&mut pending.sessions);
-        self.in_flight.push_back(InFlight { id, grown, sessions, bytes, plain_from });
+        let pieces = std::mem::take(&mut pending.pieces);
+        self.in_flight.push_back(InFlight { id, grown, sessions, pieces, bytes, plain_from });
         id
     }
 
@@ -238,7 +266,8 @@ impl Commits {
         pending.id = id.next();
         let sessions = std::mem::take(&mut pending.sessions);
         let grown = Vec::new();
-        self.in_flight.push_back(InFlight { id, grown, sessions, bytes: 0, plain_from: 0 });
+        let pieces = Vec::new();
+        self.in_flight.push_back(InFlight { id, grown, sessions, pieces, bytes: 0, plain_from: 0 });
         Some(id)
     }
 

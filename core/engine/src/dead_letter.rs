@@ -140,7 +140,9 @@ impl Engine {
         cause: &Cause<'_>,
     ) {
         let Some(queue) = self.queues.get(key) else { return };
-        let Some(source_log) = queue.find_lane(priority).map(|at| queue.lanes[at].log) else { return };
+        let Some(source) = queue.find_lane(priority).map(|at| &queue.lanes[at]) else { return };
+        let source_log = source.log;
+        let body = source.bodies.get(&entry.seq).cloned();
         let label = label(&queue.destination(), &cause.text(entry.attempts));
         let Some(dead) = self.queues.get_mut(target) else { return };
         let mut body_at =
@@ -152,14 +154,17 @@ impl Engine {
             }
             (None, Some(from)) => {
                 let at = dead.lane(priority);
-                let seq = dead.admit_stored(target, at, entry.size, Place::Durable, &mut self.pending);
+                let body = body.as_ref();
+                let seq = dead.admit_stored(target, at, entry.size, Place::Durable, body, &mut self.pending);
                 self.pending.link(dead.lanes[at].log, seq, from, label);
                 self.pending.want_durable();
             }
             // Queues for dead letters are durable, so this one is not persistent and lies in the temporary log.
             (None, None) => {
                 let at = dead.lane(priority);
-                let seq = dead.admit_stored(target, at, entry.size, Place::Temporary, &mut self.pending);
+                let body = body.as_ref();
+                let seq =
+                    dead.admit_stored(target, at, entry.size, Place::Temporary, body, &mut self.pending);
                 let from = (source_log | TEMPORARY, entry.seq);
                 self.pending.link(dead.lanes[at].log | TEMPORARY, seq, from, label);
                 self.pending.want(CommitNeed::Now);

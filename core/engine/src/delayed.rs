@@ -18,10 +18,13 @@ use crate::routing::{Publisher, VirtualHost, exchange_and_key};
 use crate::session::Session;
 use crate::slab::Key;
 use bytes::Bytes;
+use sabir_model::store::FORMAT_BODY_APART;
 use sabir_model::store::{LogId, Read, Record, TEMPORARY, Want};
+use sabir_model::stored::{STORED_AT_BYTES, StoredBody};
 use sabir_model::verb::{Reason, Refusal, SessionId};
 use sabir_model::{Destination, DestinationKind, Message, fields};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How long before they are due messages are looked at, in milliseconds: two buckets.
 const HORIZON_MS: i64 = 2 << BUCKET_SHIFT;
@@ -196,6 +199,8 @@ pub(crate) struct Delayed {
     pub count: u64,
     /// How many go to each queue, by its number, of those put in since the start.
     by_queue: BTreeMap<u64, u64>,
+    /// Bodies of those of them that lie in the store in pieces.
+    bodies: BTreeMap<(LogId, u64), Arc<StoredBody>>,
     /// Of queues with numbers below, more may wait in the store, of which only the labels would tell.
     unknown_below: u64,
 }
@@ -265,6 +270,37 @@ impl Delayed {
             bucket.read_end = bucket.next_seq;
         }
         seq
+    }
+
+    /// The body of this one lies in the store.
+    fn hold_body(&mut self, log: LogId, seq: u64, body: &Arc<StoredBody>, pending: &mut Pending) {
+        if log & TEMPORARY == 0 {
+            let value = Bytes::copy_from_slice(&body.at().encode());
+            pending.put(keys::key(KeyKind::Body(log, seq)), value);
+        }
+        body.touch(pending.id.0);
+        self.bodies.insert((log, seq), body.clone());
+    }
+
+    /// Recovery has found where the body of this one lies. `false`: there is no such entry.
+    pub fn recover_body(&mut self, log: LogId, seq: u64, body: Arc<StoredBody>) -> bool {
+        let known = self
+            .buckets
+            .get(&bucket_key(log))
+            .is_some_and(|bucket| (bucket.read_to..bucket.next_seq).contains(&seq) && bucket.count > 0);
+        if known {
+            self.bodies.insert((log, seq), body);
+        }
+        known
+    }
+
+    /// This one goes with the batch, and needs its body no longer.
+    fn let_go_of_body(&mut self, key: DueKey, pending: &mut Pending) {
+        let Some(body) = self.bodies.remove(&(key.log, key.seq)) else { return };
+        if key.log & TEMPORARY == 0 {
+            pending.delete(keys::key(KeyKind::Body(key.log, key.seq)));
+        }
+        body.touch(pending.id.0);
     }
 
     /// An entry has gone. A bucket that is empty goes once its time is over: until then its numbers count.
@@ -364,7 +400,11 @@ impl Delayed {
             bucket.read_to = record.seq + 1;
             let Some(plan) = Plan::decode(&record.label) else { continue };
             let key = DueKey { due_ms: plan.due_ms, log, seq: record.seq };
-            let size = u32::try_from(record.total_len).unwrap_or(u32::MAX);
+            let size = match self.bodies.get(&(log, record.seq)) {
+                Some(body) => (record.total_len + body.at().len).saturating_sub(STORED_AT_BYTES as u64),
+                None => record.total_len,
+            };
+            let size = u32::try_from(size).unwrap_or(u32::MAX);
             self.near.insert(key, Near { plan, size, commit: CommitId(0), reading: false });
         }
         if failed {
@@ -374,6 +414,14 @@ impl Delayed {
         // New entries are noted by themselves from the first read on, so all reads end at the same place.
         bucket.near = bucket.read_to >= bucket.read_end || (got == 0 && !failed);
         bucket.reading = !bucket.near;
+    }
+
+    /// The message of a record.
+    fn message_of(&self, key: DueKey, record: Record) -> Option<Message> {
+        if record.format != FORMAT_BODY_APART {
+            return Message::trusted(record.data).ok();
+        }
+        Message::trusted_apart(&record.data, self.bodies.get(&(key.log, key.seq))?.clone()).ok()
     }
 
     /// The read that goes on after `labels`.
@@ -510,6 +558,11 @@ impl Engine {
                 }
                 (None, Body::Stored { .. }) => continue,
             }
+            if let Body::Message(message) = body
+                && let Some(body) = message.stored_body()
+            {
+                self.delayed.hold_body(log, seq, body, &mut self.pending);
+            }
             if durable {
                 self.pending.want_durable();
                 need = Some(self.pending.id);
@@ -567,6 +620,9 @@ impl Engine {
             (Place::Memory, Some(message)) => self.pending.append(log, seq, label, message),
             _ => self.pending.link(log, seq, (queue.lanes[at].log_of(entry.place), entry.seq), label),
         }
+        if let Some(body) = queue.lanes[at].bodies.get(&entry.seq) {
+            self.delayed.hold_body(log, seq, body, &mut self.pending);
+        }
         self.pending.want(CommitNeed::Lazy);
         queue.finish_now(priority, &entry, &mut self.pending, &mut self.memory);
         if queue.must_look_again() {
@@ -612,7 +668,8 @@ impl Engine {
             let at = queue.lane(plan.priority);
             let temporary = key.log & TEMPORARY;
             let place = if temporary == 0 { Place::Durable } else { Place::Temporary };
-            let seq = queue.admit_stored(to, at, near.size, place, &mut self.pending);
+            let body = self.delayed.bodies.get(&(key.log, key.seq));
+            let seq = queue.admit_stored(to, at, near.size, place, body, &mut self.pending);
             let lane = &mut queue.lanes[at];
             if plan.expiration_ms != 0 {
                 self.expiring = true;
@@ -630,6 +687,7 @@ impl Engine {
             self.schedule(to);
         }
         // The messages of a queue that is gone go with it.
+        self.delayed.let_go_of_body(key, &mut self.pending);
         self.pending.remove(key.log, key.seq, key.seq);
         self.pending.want(CommitNeed::Lazy);
         self.delayed.remove(key);
@@ -652,7 +710,7 @@ impl Engine {
         let Target::Routed { host, destinations } = near.plan.target.clone() else { return };
         let sender = near.plan.sender.clone();
         // A damaged record stays where it is, marked as being read, until somebody looks at the store.
-        let Some(message) = record.and_then(|record| Message::trusted(record.data).ok()) else { return };
+        let Some(message) = record.and_then(|record| self.delayed.message_of(key, record)) else { return };
         if let Some(host) = self.routing.by_name.get(&host).copied() {
             let session = sender.session.filter(|(_, began_ms)| *began_ms == self.started_unix_ms);
             let session = session.and_then(|(id, _)| self.by_session.get(&SessionId(id)).copied());
@@ -666,6 +724,7 @@ impl Engine {
             let mut body_at = (key.log & TEMPORARY == 0).then_some((key.log, key.seq));
             self.admit_linked(&message, &Origin::default(), &routes, &mut body_at);
         }
+        self.delayed.let_go_of_body(key, &mut self.pending);
         self.pending.remove(key.log, key.seq, key.seq);
         self.pending.want(CommitNeed::Lazy);
         self.delayed.remove(key);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The state machine: one input in, outputs out.
 
+use crate::bodies::Bodies;
 use crate::branch::Branches;
 use crate::client_ids::ClientIds;
 use crate::commit::{CommitId, Commits, Pending};
@@ -64,6 +65,7 @@ pub struct Engine {
     pub(crate) memory: Memory,
     pub(crate) reads: Reads,
     pub(crate) delayed: Delayed,
+    pub(crate) bodies: Bodies,
     pub(crate) flow: Flow,
     pub(crate) duplicates: Duplicates,
     pub(crate) client_ids: ClientIds,
@@ -132,6 +134,7 @@ impl Engine {
             memory: Memory { resident: 0, limit },
             reads: Reads::default(),
             delayed: Delayed::default(),
+            bodies: Bodies::default(),
             flow: Flow::default(),
             duplicates: Duplicates::default(),
             client_ids: ClientIds::default(),
@@ -207,6 +210,9 @@ impl Engine {
         marked.clear();
         self.pending.marked = marked;
         self.duplicates.write(&mut self.pending);
+        for log in self.bodies.take(false, &self.commits) {
+            self.pending.forget(log);
+        }
         let plain_from = self.pending.begin_plain();
         let mut shrunk = std::mem::take(&mut self.pending.shrunk);
         for (key, priority) in shrunk.drain(..) {
@@ -217,6 +223,9 @@ impl Engine {
             }
         }
         self.pending.shrunk = shrunk;
+        for log in self.bodies.take(true, &self.commits) {
+            self.pending.forget(log);
+        }
         if self.pending.is_void() {
             return None;
         }
@@ -236,6 +245,7 @@ impl Engine {
     fn take_removals(&mut self, into: &mut Batch) -> Option<CommitId> {
         let mut shrunk = std::mem::take(&mut self.pending.shrunk);
         let queues = &mut self.queues;
+        let forgotten = self.bodies.take(true, &self.commits);
         let id = self.commits.close_plain(
             &mut self.pending,
             |pending| {
@@ -246,6 +256,7 @@ impl Engine {
                         queue.lanes[at].write_removals(pending);
                     }
                 }
+                forgotten.into_iter().for_each(|log| pending.forget(log));
             },
             into,
         )?;
@@ -253,6 +264,7 @@ impl Engine {
         if self.pending.has_ordered() {
             self.delayed.put_off(id, later);
             self.duplicates.put_off(id, later);
+            self.bodies.put_off(id, later);
             for key in self.commits.last_sessions() {
                 let Some(session) = self.sessions.get_mut(key) else { continue };
                 if session.line.put_off(id, later) {
@@ -291,6 +303,7 @@ impl Engine {
     pub(crate) fn close(&mut self, session: SessionId) {
         let Some(key) = self.by_session.remove(&session) else { return };
         self.roll_back_all(key);
+        self.drop_upload(key);
         let Some(found) = self.sessions.get_mut(key) else { return };
         let crashed = !found.orderly;
         let subscriptions = std::mem::take(&mut found.subscriptions);
@@ -321,6 +334,9 @@ impl Engine {
     }
 
     fn requests(&mut self, key: Key<Session>, requests: &mut Vec<Request>, out: &mut Outputs) {
+        if self.sessions.get(key).is_some_and(|session| session.upload.is_some()) {
+            self.check_upload(key, requests.first());
+        }
         for request in requests.drain(..) {
             self.request(key, request, out);
         }
@@ -337,6 +353,7 @@ impl Engine {
                     self.publish_later(key, meta, transaction, message, out);
                 }
             }
+            Verb::Piece { bytes, first } => self.piece(key, bytes, first),
             Verb::Settle(settle) => {
                 let meta = SettleMeta { token, confirm, subscription: id, transaction };
                 self.settle(key, meta, settle, out);
@@ -427,7 +444,7 @@ impl Engine {
             Verb::Transact(what) => self.transact(key, transaction, what)?,
             Verb::Branch(step) => return self.branch_step(key, transaction, &step),
             Verb::Credit { amount, set, .. } => self.credit(key, id, amount, set)?,
-            Verb::Publish(_) | Verb::Settle(_) => {}
+            Verb::Publish(_) | Verb::Piece { .. } | Verb::Settle(_) => {}
         }
         Ok(None)
     }
@@ -445,6 +462,9 @@ impl Engine {
             }
             for key in batch.sessions {
                 self.flush(key, out);
+            }
+            for (key, bytes) in batch.pieces {
+                out.taken.extend(self.sessions.get(key).map(|session| (session.id, bytes)));
             }
         }
         if self.commits.is_full() {
@@ -597,6 +617,7 @@ impl Engine {
         }
         self.finish_drains(out);
         self.tell_ended(out);
+        self.bodies.look(&mut self.pending);
         out.commit = if matches!(self.state, State::Failed(_)) {
             CommitNeed::None
         } else {

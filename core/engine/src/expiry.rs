@@ -155,8 +155,8 @@ impl Engine {
                 expired.push(Entry {
                     seq: record.seq,
                     message: None,
+                    size: lane.size_of(&record),
                     label: boxed(record.label),
-                    size: u32::try_from(record.total_len).unwrap_or(u32::MAX),
                     attempts: attempts.unwrap_or(0),
                     place,
                     redelivered: false,

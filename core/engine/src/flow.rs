@@ -197,7 +197,7 @@ impl Engine {
 
     /// Lets a publish wait.
     pub(crate) fn park(&mut self, parked: Parked, obstacle: Obstacle, out: &mut Outputs) {
-        let bytes = parked.message.size_bytes();
+        let bytes = parked.message.held_bytes();
         let key = parked.session;
         let reason = match obstacle {
             Obstacle::Store if self.commits.is_full() => "the store is full".to_owned(),
@@ -244,7 +244,7 @@ impl Engine {
         let limits = &self.config.limits;
         let Some(session) = self.sessions.get_mut(parked.session) else { return };
         session.parked -= 1;
-        session.parked_bytes -= parked.message.size_bytes();
+        session.parked_bytes -= parked.message.held_bytes();
         let relieved = session.parked < limits.max_parked_per_session / 2 + 1
             && session.parked_bytes < limits.max_parked_bytes_per_session / 2 + 1;
         if session.parked == 0 || (session.paused && relieved) {

@@ -7,10 +7,11 @@
 //!
 //! ```text
 //!   bit 63      the store forgets the log when it is opened (`TEMPORARY`)
-//!   bits 60-62  kind: 0 lane of a queue | 1 transaction | 2 delayed
+//!   bits 60-62  kind: 0 lane of a queue | 1 transaction | 2 delayed | 3 body
 //!   lane:         bits 4-59 number of the queue, bits 0-3 priority, 0 to 9
 //!   transaction:  bits 0-59 number of the transaction
 //!   delayed:      bits 0-59 due time, in milliseconds since 1970, divided by 16,384
+//!   body:         bits 0-59 number of the body
 //! ```
 //!
 //! A lane has two logs with the same sequence numbers: persistent messages of durable queues are in the one that
@@ -27,6 +28,7 @@
 //!   65 50 {u64 log} {u64 entry}      -> u32: how often the entry was delivered in vain
 //!   65 60 {u64 producer}             -> fields: how far a producer with a name has counted
 //!   65 70 {u64 branch} {u32 chunk}   -> fields: chunk 0 says what a prepared branch is, the others what it does
+//!   65 80 {u64 log} {u64 entry}      -> u64 log, u64 length: where the entry's body lies in pieces
 //! ```
 
 use bytes::Bytes;
@@ -44,6 +46,7 @@ const MARK: u8 = 0x40;
 const ATTEMPTS: u8 = 0x50;
 const PRODUCER: u8 = 0x60;
 const PREPARED: u8 = 0x70;
+const BODY: u8 = 0x80;
 
 const KIND_SHIFT: u32 = 60;
 const NUMBER_MASK: u64 = (1 << KIND_SHIFT) - 1;
@@ -64,6 +67,8 @@ pub(crate) enum LogKind {
     Transaction(u64),
     /// Messages that become due within one stretch of time.
     Delayed(u64),
+    /// The body of a message, in pieces.
+    Body(u64),
 }
 
 /// The log of a lane.
@@ -81,6 +86,11 @@ pub(crate) fn delayed_log(due_ms: i64) -> LogId {
     (2 << KIND_SHIFT) | ((due_ms.max(0) as u64) >> BUCKET_SHIFT)
 }
 
+/// The log of a body's pieces.
+pub(crate) fn body_log(number: u64) -> LogId {
+    (3 << KIND_SHIFT) | (number & NUMBER_MASK)
+}
+
 /// What this log is; `None`: none of the engine's.
 pub(crate) fn log_kind(log: LogId) -> Option<LogKind> {
     let number = log & NUMBER_MASK;
@@ -88,6 +98,7 @@ pub(crate) fn log_kind(log: LogId) -> Option<LogKind> {
         0 => Some(LogKind::Lane { queue: number >> 4, priority: (number & 0xf) as u8 }),
         1 => Some(LogKind::Transaction(number)),
         2 => Some(LogKind::Delayed(number)),
+        3 => Some(LogKind::Body(number)),
         _ => None,
     }
 }
@@ -111,6 +122,8 @@ pub(crate) enum KeyKind {
     Producer(u64),
     /// A part of what is kept of a prepared branch.
     Prepared(u64, u32),
+    /// Where an entry's body lies.
+    Body(LogId, u64),
 }
 
 /// The key's bytes.
@@ -124,10 +137,8 @@ pub(crate) fn key(kind: KeyKind) -> Bytes {
         KeyKind::Binding(number) => numbered(&mut bytes, BINDING, number),
         KeyKind::Mark(log) => numbered(&mut bytes, MARK, log),
         KeyKind::Producer(number) => numbered(&mut bytes, PRODUCER, number),
-        KeyKind::Attempts(log, seq) => {
-            numbered(&mut bytes, ATTEMPTS, log);
-            bytes.extend_from_slice(&seq.to_be_bytes());
-        }
+        KeyKind::Attempts(log, seq) => entry(&mut bytes, ATTEMPTS, log, seq),
+        KeyKind::Body(log, seq) => entry(&mut bytes, BODY, log, seq),
         KeyKind::Prepared(number, chunk) => {
             numbered(&mut bytes, PREPARED, number);
             bytes.extend_from_slice(&chunk.to_be_bytes());
@@ -141,6 +152,11 @@ fn numbered(bytes: &mut Vec<u8>, kind: u8, number: u64) {
     bytes.extend_from_slice(&number.to_be_bytes());
 }
 
+fn entry(bytes: &mut Vec<u8>, kind: u8, log: LogId, seq: u64) {
+    numbered(bytes, kind, log);
+    bytes.extend_from_slice(&seq.to_be_bytes());
+}
+
 /// What the bytes of a key say; `None`: no key of the engine's.
 pub(crate) fn parse(bytes: &[u8]) -> Option<KeyKind> {
     let (&[prefix, kind], rest) = bytes.split_first_chunk::<2>()?;
@@ -152,8 +168,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<KeyKind> {
     }
     let (first, rest) = rest.split_first_chunk::<8>()?;
     let number = u64::from_be_bytes(*first);
-    if kind == ATTEMPTS {
-        return Some(KeyKind::Attempts(number, u64::from_be_bytes(rest.try_into().ok()?)));
+    if matches!(kind, ATTEMPTS | BODY) {
+        let seq = u64::from_be_bytes(rest.try_into().ok()?);
+        return Some(if kind == BODY { KeyKind::Body(number, seq) } else { KeyKind::Attempts(number, seq) });
     }
     if kind == PREPARED {
         return Some(KeyKind::Prepared(number, u32::from_be_bytes(rest.try_into().ok()?)));
@@ -193,6 +210,7 @@ mod tests {
             KeyKind::Prepared(11, 0),
             KeyKind::Prepared(11, u32::MAX),
             KeyKind::Attempts(lane_log(7, 4), u64::MAX),
+            KeyKind::Body(lane_log(7, 4), u64::MAX),
         ] {
             let bytes = key(kind);
             assert_eq!(parse(&bytes), Some(kind));
@@ -209,6 +227,7 @@ mod tests {
         assert_eq!(log_kind(lane_log(77, 9) | TEMPORARY), Some(LogKind::Lane { queue: 77, priority: 9 }));
         assert_eq!(log_kind(transaction_log(5)), Some(LogKind::Transaction(5)));
         assert_eq!(log_kind(delayed_log(1 << 15)), Some(LogKind::Delayed(2)));
+        assert_eq!(log_kind(body_log(6)), Some(LogKind::Body(6)));
         assert_eq!(log_kind(7 << KIND_SHIFT), None);
     }
 }

@@ -25,6 +25,7 @@
 //!   dead_letter      what cannot be processed
 //!   delayed          what is not to be delivered yet
 //!   expiry           what is too late
+//!   bodies           bodies that come in pieces
 //!   transaction      together or not at all
 //!   branch           the same for parts of several sessions, and in two phases
 //!   prepared         how what is prepared is kept
@@ -42,6 +43,7 @@
 //! ```
 
 mod admin;
+mod bodies;
 mod branch;
 mod browse;
 mod client_ids;

@@ -52,6 +52,8 @@ pub struct Outputs {
     pub drained: Vec<(SessionId, Reply)>,
     /// Changes of flow.
     pub flow: Vec<(SessionId, FlowChange)>,
+    /// Bytes of bodies in pieces that the store has taken, by the session that sent them.
+    pub taken: Vec<(SessionId, u64)>,
     /// What to fetch.
     pub reads: Vec<ReadRequest>,
     /// Sessions to be ended.
@@ -69,6 +71,7 @@ impl Outputs {
         self.deliveries.clear();
         self.drained.clear();
         self.flow.clear();
+        self.taken.clear();
         self.reads.clear();
         self.closes.clear();
         self.commit = CommitNeed::None;

@@ -57,6 +57,13 @@ impl Engine {
         message: Message,
         out: &mut Outputs,
     ) {
+        let message = match self.assemble(key, message) {
+            Ok(message) => message,
+            Err(refusal) => {
+                let answer = Answer::Refused(Box::new(refusal));
+                return self.answer(key, meta.token, None, answer, Kind::Publish, out);
+            }
+        };
         let sequenced = self.sequenced(key, meta.producer, &message);
         let failed = matches!(self.state, State::Failed(_));
         if let Some(one) = sequenced.as_ref().filter(|_| !failed)

@@ -15,6 +15,7 @@ use crate::routing::Exchange;
 use bytes::Bytes;
 use sabir_model::selector::Selector;
 use sabir_model::store::{LogId, LogSummary, TEMPORARY};
+use sabir_model::stored::{STORED_AT_BYTES, StoredAt};
 use sabir_model::verb::Bind;
 use sabir_model::{Destination, DestinationKind, Now};
 use std::collections::BTreeSet;
@@ -49,6 +50,7 @@ struct Found {
     attempts: Vec<(LogId, u64, u32)>,
     producers: Vec<Remembered>,
     prepared: Vec<(u64, u32, Bytes)>,
+    bodies: Vec<(LogId, u64, StoredAt)>,
     reserved: u64,
 }
 
@@ -96,6 +98,12 @@ impl Engine {
                 None => engine.drop_key(keys::key(KeyKind::Attempts(log, seq))),
             }
         }
+        for (log, seq, at) in found.bodies {
+            if !engine.recover_body(log, seq, at) {
+                engine.drop_key(keys::key(KeyKind::Body(log, seq)));
+            }
+        }
+        engine.bodies.recovered(&mut engine.pending);
         engine.delayed.recovered(engine.number_next);
         found.producers.into_iter().for_each(|producer| engine.duplicates.recover(producer));
         let max = engine.config.limits.max_remembered_producers;
@@ -187,10 +195,33 @@ impl Engine {
                 let first = ranges.first().map_or(next_seq, |range| range.first);
                 self.delayed.recover(log, first, next_seq, count);
             }
+            Some(LogKind::Body(number)) => self.bodies.recover_log(log, number),
             None if count > 0 => return Err(RecoverError::Orphans { log, count }),
             None => {}
         }
         Ok(())
+    }
+
+    /// An entry has its body in the store. `false`: there is no such entry.
+    fn recover_body(&mut self, log: LogId, seq: u64, at: StoredAt) -> bool {
+        if matches!(keys::log_kind(log), Some(LogKind::Delayed(_))) {
+            let body = self.bodies.recover(at);
+            return self.delayed.recover_body(log, seq, body);
+        }
+        let Some(LogKind::Lane { queue, priority }) = keys::log_kind(log) else { return false };
+        let Some(queue) = self.numbers.get(&queue).and_then(|key| self.queues.get_mut(*key)) else {
+            return false;
+        };
+        let Some(lane) = queue.find_lane(priority).and_then(|at| queue.lanes.get_mut(at)) else {
+            return false;
+        };
+        if !lane.ready.contains(seq) {
+            return false;
+        }
+        lane.bodies.insert(seq, self.bodies.recover(at));
+        // The log's summary counts what names the body instead.
+        queue.bytes = (queue.bytes + at.len).saturating_sub(STORED_AT_BYTES as u64);
+        true
     }
 
     fn lane_of(&mut self, log: LogId) -> Option<&mut Lane> {
@@ -235,6 +266,9 @@ fn sort_keys(keys: &[(Bytes, Bytes)]) -> Result<Found, RecoverError> {
                 found.producers.push(Remembered::decode(number, value).ok_or_else(damaged)?);
             }
             Some(KeyKind::Prepared(number, chunk)) => found.prepared.push((number, chunk, value.clone())),
+            Some(KeyKind::Body(log, seq)) => {
+                found.bodies.push((log, seq, StoredAt::decode(value).ok_or_else(damaged)?));
+            }
             None => return Err(damaged()),
         }
     }

@@ -5,6 +5,7 @@
 //! holds back the answers to later publishes, but not those to settles and other verbs: whoever both produces and
 //! consumes must be able to make room.
 
+use crate::bodies::Upload;
 use crate::commit::{CommitId, Commits};
 use crate::duplicates::Named;
 use crate::input::Client;
@@ -44,6 +45,8 @@ pub(crate) struct Session {
     pub paused: bool,
     /// Whether it was asked to because a queue has no room in memory for a moment.
     pub held: bool,
+    /// The body that it is sending in pieces.
+    pub upload: Option<Upload>,
     /// It has said that it will end.
     pub orderly: bool,
     /// The batch for which the session is already noted.
@@ -69,6 +72,7 @@ impl Session {
             parked_bytes: 0,
             paused: false,
             held: false,
+            upload: None,
             orderly: false,
             noted: CommitId(0),
         }

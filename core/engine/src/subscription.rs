@@ -125,6 +125,12 @@ impl Subscription {
         self.unsettled.len() - self.settled
     }
 
+    /// Whether this delivery is not settled.
+    pub fn awaits(&self, tag: u64) -> bool {
+        let found = self.unsettled.binary_search_by_key(&tag, |one| one.tag);
+        found.is_ok_and(|at| self.unsettled.get(at).is_some_and(|one| one.open))
+    }
+
     /// Whether it may be given one more.
     pub fn has_credit(&self) -> bool {
         if self.link_credit { self.credit > 0 } else { (self.outstanding() as u64) < self.credit }

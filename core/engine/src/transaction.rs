@@ -199,6 +199,14 @@ impl Engine {
         message: Message,
         out: &mut Outputs,
     ) {
+        let message = match self.assemble(key, message) {
+            Ok(message) => message,
+            Err(refusal) => {
+                self.refuse_commit(key, id, &refusal);
+                let answer = Answer::Refused(Box::new(refusal));
+                return self.answer(key, meta.token, None, answer, Kind::Publish, out);
+            }
+        };
         let sequenced = self.sequenced(key, meta.producer, &message);
         if let Some(need) = sequenced.as_ref().and_then(|one| self.repeated(one)) {
             return self.confirm_repeated(key, meta, need, out);
@@ -243,13 +251,15 @@ impl Engine {
         };
         let destinations = targets.destinations.clone();
         let Some(transaction) = session.transactions.get_mut(&id) else { return Err(unknown(id)) };
-        let bytes = transaction.bytes + message.size_bytes();
+        let bytes = transaction.bytes + message.held_bytes();
         if bytes > limits.max_transaction_bytes {
             let max = limits.max_transaction_bytes;
             return Err(limit("bytes in the transaction", "limits.max_transaction_bytes", max));
         }
         let own = transaction.hidden.first().copied();
         let spill = own.is_some() || bytes > limits.transaction_spill_bytes;
+        // What lies in the store already takes no memory worth to spill.
+        let spill = spill && message.stored_body().is_none();
         self.check_store_bytes(bytes)?;
         // Routed now to refuse now what cannot be routed; and again by the commit where it can.
         let mut routes = Vec::new();
@@ -475,7 +485,7 @@ impl Engine {
         let (place, from) = if keeps { (Place::Durable, durable) } else { (Place::Temporary, temporary) };
         let Some(from) = from else { return };
         let at = queue.lane(facts.priority);
-        let seq = queue.admit_stored(to, at, facts.size, place, &mut self.pending);
+        let seq = queue.admit_stored(to, at, facts.size, place, None, &mut self.pending);
         let lane = &mut queue.lanes[at];
         if facts.expiration_ms != 0 {
             self.expiring = true;

@@ -15,6 +15,7 @@
 //!   delivery     a message on its way to a consumer
 //!   fields       the encoding of rare verbs on the plugin boundary
 //!   store        what the engine asks of a store
+//!   stored       bodies that lie in the store and not in memory
 //!   time         the two clocks
 //! ```
 
@@ -28,6 +29,7 @@ pub mod pattern;
 pub mod property;
 pub mod selector;
 pub mod store;
+pub mod stored;
 pub mod time;
 pub mod verb;
 

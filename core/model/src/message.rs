@@ -16,7 +16,9 @@
 //! All numbers are little-endian, save inside the properties, which are an OpenWire primitive map.
 
 use crate::property::{self, Value};
+use crate::stored::{STORED_AT_BYTES, StoredAt, StoredBody};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Length of the fixed part of a head, in bytes.
 pub const FIXED_HEAD_BYTES: usize = 40;
@@ -455,23 +457,69 @@ fn i64_at(bytes: &[u8], at: usize) -> i64 {
 
 /// A message: head and body, by reference count.
 ///
-/// Small messages are one run of bytes, head first; large bodies stand alone, so that they are never copied.
+/// Small messages are one run of bytes, head first; large bodies stand alone, so that they are never copied; what is
+/// larger still is not here at all, but comes and goes in pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     record: Bytes,
-    body: Bytes,
+    body: Body,
     head_len: u32,
+}
+
+// Every message on its way is moved several times.
+const _: () = assert!(size_of::<Message>() <= 72);
+
+/// The body of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Body {
+    /// These bytes; without any it lies behind the head.
+    Here(Bytes),
+    /// It is not in memory as a whole.
+    Apart(Apart),
+}
+
+/// A body that is not in memory as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// All of it has come from the session, in pieces; so many bytes.
+    Arrived(u64),
+    /// It lies in the store.
+    Stored(Arc<StoredBody>),
+    /// A piece of it is here, on the way to a consumer.
+    Piece(Box<Piece>),
+}
+
+/// A piece of a body on the way to a consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Of the whole body.
+    pub total: u64,
+    /// Another piece follows.
+    pub more: bool,
+    /// A piece came before.
+    pub continued: bool,
 }
 
 impl Message {
     /// A message whose head and body lie behind each other in one run of bytes. Checks the head.
     pub fn joined(record: Bytes) -> Result<Self, FormatError> {
         let head_len = Head::parse(&record)?.as_bytes().len() as u32;
-        Ok(Message { record, body: Bytes::new(), head_len })
+        Ok(Message { record, body: Body::Here(Bytes::new()), head_len })
     }
 
     /// A message whose body stands alone. Checks the head.
     pub fn split(head: Bytes, body: Bytes) -> Result<Self, FormatError> {
+        Message::of(head, Body::Here(body))
+    }
+
+    /// A message whose body is not in memory. Checks the head.
+    pub fn apart(head: Bytes, body: Apart) -> Result<Self, FormatError> {
+        Message::of(head, Body::Apart(body))
+    }
+
+    fn of(head: Bytes, body: Body) -> Result<Self, FormatError> {
         let head_len = Head::parse(&head)?.as_bytes().len();
         if head_len != head.len() {
             return Err(FormatError::Inconsistent);
@@ -485,7 +533,41 @@ impl Message {
         if head_len < FIXED_HEAD_BYTES {
             return Err(FormatError::Inconsistent);
         }
-        Ok(Message { record, body: Bytes::new(), head_len: head_len as u32 })
+        Ok(Message { record, body: Body::Here(Bytes::new()), head_len: head_len as u32 })
+    }
+
+    /// The same for a record that says where the body lies ([`Message::pieces`]); `body` is what lies there.
+    pub fn trusted_apart(record: &Bytes, body: Arc<StoredBody>) -> Result<Self, FormatError> {
+        let head = Head::trusted(record).ok_or(FormatError::Truncated)?.as_bytes().len();
+        match StoredAt::decode(&record[head..]) {
+            Some(at) if at == body.at() => {}
+            _ => return Err(FormatError::Inconsistent),
+        }
+        let record = record.slice(..head);
+        Ok(Message { record, body: Body::Apart(Apart::Stored(body)), head_len: head as u32 })
+    }
+
+    /// The same message with its body elsewhere.
+    #[must_use]
+    pub fn with_body(&self, body: Apart) -> Message {
+        let record = self.record.slice(..self.head_len as usize);
+        Message { record, body: Body::Apart(body), head_len: self.head_len }
+    }
+
+    /// Where the body is if it is not in memory.
+    pub fn body_apart(&self) -> Option<&Apart> {
+        match &self.body {
+            Body::Here(_) => None,
+            Body::Apart(apart) => Some(apart),
+        }
+    }
+
+    /// The body, if it lies in the store.
+    pub fn stored_body(&self) -> Option<&Arc<StoredBody>> {
+        match &self.body {
+            Body::Apart(Apart::Stored(body)) => Some(body),
+            _ => None,
+        }
     }
 
     /// The head, to be read.
@@ -495,24 +577,70 @@ impl Message {
         Head { bytes, properties_at }
     }
 
-    /// The body.
+    /// The body, as far as it is here: none of one that lies in the store.
     pub fn body(&self) -> &[u8] {
-        if self.body.is_empty() { &self.record[self.head_len as usize..] } else { &self.body }
+        match &self.body {
+            Body::Here(body) if body.is_empty() => &self.record[self.head_len as usize..],
+            Body::Here(body) => body,
+            Body::Apart(Apart::Piece(piece)) => &piece.bytes,
+            Body::Apart(_) => &[],
+        }
     }
 
-    /// The body, by reference count.
+    /// The same, by reference count.
     pub fn body_bytes(&self) -> Bytes {
-        if self.body.is_empty() { self.record.slice(self.head_len as usize..) } else { self.body.clone() }
+        match &self.body {
+            Body::Here(body) if body.is_empty() => self.record.slice(self.head_len as usize..),
+            Body::Here(body) => body.clone(),
+            Body::Apart(Apart::Piece(piece)) => piece.bytes.clone(),
+            Body::Apart(_) => Bytes::new(),
+        }
     }
 
-    /// The pieces that joined give the record a store keeps.
+    /// The pieces that joined give the record a store keeps. Of a body that lies elsewhere it says where, and has the
+    /// format [`crate::store::FORMAT_BODY_APART`].
     pub fn pieces(&self) -> [Bytes; 2] {
-        [self.record.clone(), self.body.clone()]
+        let body = match &self.body {
+            Body::Here(body) => body.clone(),
+            Body::Apart(Apart::Stored(body)) => Bytes::copy_from_slice(&body.at().encode()),
+            Body::Apart(_) => Bytes::new(),
+        };
+        [self.record.clone(), body]
     }
 
-    /// Bytes of head and body.
+    /// Bytes of head and body, wherever the body is.
     pub fn size_bytes(&self) -> usize {
-        self.record.len() + self.body.len()
+        let body = match &self.body {
+            Body::Here(body) => body.len(),
+            Body::Apart(apart) => usize::try_from(apart.len()).unwrap_or(usize::MAX),
+        };
+        self.record.len().saturating_add(body)
+    }
+
+    /// Bytes of it that are in memory.
+    pub fn held_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Here(body) => body.len(),
+            Body::Apart(Apart::Piece(piece)) => piece.bytes.len(),
+            Body::Apart(_) => STORED_AT_BYTES,
+        };
+        self.record.len() + body
+    }
+}
+
+impl Apart {
+    /// Bytes of the whole body.
+    pub fn len(&self) -> u64 {
+        match self {
+            Apart::Arrived(len) => *len,
+            Apart::Stored(body) => body.at().len,
+            Apart::Piece(piece) => piece.total,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -615,6 +743,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_body_that_lies_elsewhere_is_named_by_the_record_and_found_again_by_it() {
+        let returns = crate::stored::Returns::default();
+        let body = |log| Arc::new(StoredBody::new(StoredAt { log, len: 5_000_000 }, 0, &returns));
+        let head = Bytes::from(sample());
+        let message = Message::apart(head.clone(), Apart::Stored(body(9))).unwrap();
+        assert_eq!((message.body(), message.size_bytes()), (&b""[..], head.len() + 5_000_000));
+        assert_eq!(message.held_bytes(), head.len() + STORED_AT_BYTES);
+        let record = Bytes::from(message.pieces().concat());
+        assert_eq!(Message::trusted_apart(&record, body(9)).unwrap(), message);
+        assert!(Message::trusted_apart(&record, body(8)).is_err());
+        assert!(Message::trusted_apart(&head, body(9)).is_err());
+        let bytes = Bytes::from_static(b"part");
+        let piece = Piece { bytes, total: 5_000_000, more: true, continued: false };
+        let piece = message.with_body(Apart::Piece(Box::new(piece)));
+        assert_eq!((piece.body(), piece.size_bytes()), (&b"part"[..], message.size_bytes()));
+        assert_eq!(piece.head().text(Field::Id), Some("ID:1"));
     }
 
     #[test]

@@ -11,6 +11,13 @@ pub type LogId = u64;
 /// Bit of a [`LogId`]: the log is forgotten when the store is opened.
 pub const TEMPORARY: LogId = 1 << 63;
 
+/// Format of a record: a canonical message.
+pub const FORMAT_MESSAGE: u32 = 0;
+/// Format of a record: the head of a canonical message, and where its body lies ([`crate::stored::StoredAt`]).
+pub const FORMAT_BODY_APART: u32 = 1;
+/// Format of a record: a piece of a body, of which the log holds all, in order.
+pub const FORMAT_BODY_PIECE: u32 = 2;
+
 /// As the number below which [`Op::Trim`] removes: the log is forgotten altogether.
 pub const FORGET: u64 = u64::MAX;
 
@@ -25,7 +32,7 @@ pub enum Op {
         seq: u64,
         /// Sequence numbers covered: 1 for a message.
         span: u64,
-        /// Format of the record: 0 is a canonical message.
+        /// Format of the record: `FORMAT_*`, or a codec's.
         format: u32,
         /// The entry's own bytes.
         label: Bytes,

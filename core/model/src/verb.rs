@@ -4,6 +4,7 @@
 use crate::branch::BranchStep;
 use crate::destination::Destination;
 use crate::message::Message;
+use bytes::Bytes;
 use std::fmt;
 
 /// A session: one connection as its protocol sees it. Never used twice while the broker runs.
@@ -57,8 +58,16 @@ pub enum Verb {
     Transact(Transact),
     /// A step of a branch of a distributed transaction.
     Branch(Box<BranchStep>),
-    /// Send a message through the producer `Request::id`.
+    /// Send a message through the producer `Request::id`. Its body may have come before, in pieces.
     Publish(Message),
+    /// A piece of the body of the message that the session's next `Publish` sends. Wants no answer: the engine tells when
+    /// the store has taken it.
+    Piece {
+        /// The bytes.
+        bytes: Bytes,
+        /// The first of its body.
+        first: bool,
+    },
     /// Settle deliveries.
     Settle(Settle),
     /// Allow more deliveries.

@@ -34,6 +34,8 @@ pub enum VerbKind {
     Branch,
     /// Send a message.
     Publish,
+    /// Send a piece of a message's body.
+    Piece,
     /// Settle deliveries.
     Settle,
     /// Allow more deliveries.
@@ -42,7 +44,7 @@ pub enum VerbKind {
 
 impl VerbKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [VerbKind; 16] = [
+    pub const ALL: [VerbKind; 17] = [
         VerbKind::Connect,
         VerbKind::Disconnect,
         VerbKind::Attach,
@@ -57,6 +59,7 @@ impl VerbKind {
         VerbKind::Transact,
         VerbKind::Branch,
         VerbKind::Publish,
+        VerbKind::Piece,
         VerbKind::Settle,
         VerbKind::Credit,
     ];
@@ -78,6 +81,7 @@ impl VerbKind {
             Verb::Transact(_) => VerbKind::Transact,
             Verb::Branch(_) => VerbKind::Branch,
             Verb::Publish(_) => VerbKind::Publish,
+            Verb::Piece { .. } => VerbKind::Piece,
             Verb::Settle(_) => VerbKind::Settle,
             Verb::Credit { .. } => VerbKind::Credit,
         }
@@ -100,6 +104,7 @@ impl VerbKind {
             VerbKind::Transact => "transact",
             VerbKind::Branch => "branch",
             VerbKind::Publish => "publish",
+            VerbKind::Piece => "piece",
             VerbKind::Settle => "settle",
             VerbKind::Credit => "credit",
         }
@@ -109,7 +114,12 @@ impl VerbKind {
     pub fn is_hot(self) -> bool {
         matches!(
             self,
-            VerbKind::Transact | VerbKind::Branch | VerbKind::Publish | VerbKind::Settle | VerbKind::Credit
+            VerbKind::Transact
+                | VerbKind::Branch
+                | VerbKind::Publish
+                | VerbKind::Piece
+                | VerbKind::Settle
+                | VerbKind::Credit
         )
     }
 }

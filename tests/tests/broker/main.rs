@@ -4,12 +4,14 @@
 //! ```text
 //!   survival    what is confirmed outlives kill -9, under load and again and again
 //!   overload    slow consumers, deep backlogs, many connections
+//!   large       messages that come and go in pieces
 //!   peak        more than consumers take, for a while
 //!   operation   start, stop, two brokers on one store, wrong configurations, missing plugins
 //!   attacks     bytes that no honest client sends
 //! ```
 
 mod attacks;
+mod large;
 mod operation;
 mod overload;
 mod peak;

@@ -4,11 +4,12 @@
 
 use sabir_engine::{CommitId, Config, Engine, Input, Outputs, ReadRequest};
 use sabir_model::Now;
-use sabir_model::store::{Batch, Level};
+use sabir_model::store::{Batch, Level, LogId, LogSummary, Read, Want};
+use sabir_model::stored::StoredAt;
 use sabir_sdk::store::{Ops, Store};
 use sabir_store_journal::Journal;
 use sabir_testkit::disk::Dice;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A batch that the store has and that is not known to be durable.
 struct InFlight {
@@ -31,6 +32,8 @@ pub struct Broker {
     last_ticket: u64,
     /// Batches for which the store had no room.
     pub refusals: u64,
+    /// Bodies in pieces that the store had at the start and that no entry named.
+    pub stray_bodies: usize,
     pub now: Now,
     pub out: Outputs,
 }
@@ -54,6 +57,7 @@ impl Broker {
                 })
                 .map_err(|error| error.to_string())?;
         }
+        let stray_bodies = stray_bodies(&logs, &keys)?;
         let engine = Engine::recover(config, now, logs, keys).map_err(|error| error.to_string())?;
         Ok(Broker {
             engine,
@@ -64,6 +68,7 @@ impl Broker {
             last_commit: CommitId(0),
             last_ticket: 0,
             refusals: 0,
+            stray_bodies,
             now,
             out: Outputs::default(),
         })
@@ -161,6 +166,22 @@ impl Broker {
         true
     }
 
+    /// The whole body that lies in pieces there.
+    pub fn body(&self, at: StoredAt) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let what =
+            Read { log: at.log, from: 0, last: u64::MAX, max_records: 0, max_bytes: 0, want: Want::All };
+        let read = self.store.read(&what, &mut |record| {
+            bytes.extend_from_slice(&record.data);
+            true
+        });
+        read.map_err(|error| error.to_string())?;
+        match bytes.len() as u64 == at.len {
+            true => Ok(bytes),
+            false => Err(format!("{} bytes of the body {at:?} are there", bytes.len())),
+        }
+    }
+
     /// Lets the deadline come if it is due.
     pub fn tick(&mut self) {
         if self.out.deadline_ms.is_some_and(|deadline| deadline <= self.now.monotonic_ms) {
@@ -189,4 +210,32 @@ impl Broker {
     pub fn stop(self) -> Result<(), String> {
         self.store.close().map_err(|error| error.to_string())
     }
+}
+
+/// How many bodies no entry names. One that an entry names and that is not there as a whole is an error.
+fn stray_bodies(logs: &[LogSummary], keys: &[(bytes::Bytes, bytes::Bytes)]) -> Result<usize, String> {
+    const BODY_LOGS: u64 = 3;
+    const BODY_KEYS: &[u8] = b"e\x80";
+    let bytes_of = |log: &LogSummary| log.ranges.iter().map(|range| range.bytes).sum();
+    let mut lengths: BTreeMap<LogId, u64> =
+        logs.iter().filter(|log| log.log >> 60 == BODY_LOGS).map(|log| (log.log, bytes_of(log))).collect();
+    let mut named = Vec::new();
+    for (key, value) in keys.iter().filter(|(key, _)| key.starts_with(BODY_KEYS)) {
+        let at = StoredAt::decode(value).ok_or_else(|| format!("the key {key:?} names no body"))?;
+        let number = |from: usize| key.get(from..from + 8).and_then(|bytes| bytes.try_into().ok());
+        let (log, seq) = (number(2).map(u64::from_be_bytes), number(10).map(u64::from_be_bytes));
+        let ranges = logs.iter().filter(|one| Some(one.log) == log).flat_map(|one| &one.ranges);
+        if !seq.is_some_and(|seq| ranges.into_iter().any(|range| (range.first..=range.last).contains(&seq))) {
+            // While the store was full the entry went ahead of its key.
+            continue;
+        }
+        if lengths.get(&at.log) != Some(&at.len) {
+            return Err(format!("{key:?} names {at:?}, of which {:?} bytes are there", lengths.get(&at.log)));
+        }
+        named.push(at.log);
+    }
+    for log in named {
+        lengths.remove(&log);
+    }
+    Ok(lengths.values().filter(|len| **len > 0).count())
 }

@@ -84,6 +84,7 @@ pub enum VerbError {
 }
 
 /// What goes with every verb.
+#[derive(Debug)]
 pub(super) struct Meta {
     pub token: u64,
     pub confirm: bool,
@@ -101,7 +102,7 @@ impl Meta {
         }
     }
 
-    fn with(self, verb: Verb) -> Request {
+    pub(super) fn with(self, verb: Verb) -> Request {
         let Meta { token, confirm, id, transaction } = self;
         Request { token, confirm, id, transaction, verb }
     }
@@ -172,16 +173,14 @@ pub(super) fn drain(
     let mut runs = Runs { run: BytesMut::new(), to_come: verbs.iter().map(small_bytes).sum() };
     into.reserve(verbs.len());
     for (at, verb) in verbs.iter().enumerate() {
-        if verb.kind != SABIR_VERB_BODY && assembler.is_pending() {
+        if verb.kind != SABIR_VERB_BODY && assembler.is_pending() && !assembler.awaits_head() {
             return Err(VerbError::BodyExpected { at });
         }
         let request = match verb.kind {
-            SABIR_VERB_PUBLISH => publish(at, verb, &sources, &mut runs, assembler)?,
+            SABIR_VERB_PUBLISH => publish(at, verb, &sources, &mut runs, assembler, into)?,
             SABIR_VERB_BODY => {
-                // SAFETY: every part of the union is made of numbers, of which any value is one.
-                let piece = unsafe { verb.detail.publish.body };
-                let more = verb.flags & SABIR_PUBLISH_MORE != 0;
-                assembler.add(at, sources.bytes(at, &piece)?, more)?
+                body(at, verb, &sources, assembler, into)?;
+                None
             }
             SABIR_VERB_SETTLE => Some(Meta::of(verb).with(Verb::Settle(settle(at, verb, &sources)?))),
             SABIR_VERB_CREDIT => {
@@ -212,12 +211,37 @@ fn small_bytes(verb: &sabir_verb) -> usize {
     bounded(publish.head.len) + if body < SMALL_BODY_BYTES { body } else { 0 }
 }
 
+/// More of a body, or the first of one whose head comes behind it.
+fn body(
+    at: usize,
+    verb: &sabir_verb,
+    sources: &Sources<'_>,
+    assembler: &mut BodyAssembler,
+    into: &mut Vec<Request>,
+) -> Result<(), VerbError> {
+    // SAFETY: every part of the union is made of numbers, of which any value is one.
+    let piece = unsafe { verb.detail.publish.body };
+    let more = verb.flags & SABIR_PUBLISH_MORE != 0;
+    if verb.flags & SABIR_BODY_FIRST != 0 {
+        // One whose message never came is given up.
+        if !more || (assembler.is_pending() && !assembler.awaits_head()) {
+            return Err(VerbError::BodyExpected { at });
+        }
+        assembler.begin(None);
+    } else if assembler.awaits_head() && !more {
+        return Err(VerbError::BodyExpected { at });
+    }
+    assembler.add(at, sources.bytes(at, &piece)?, into)?;
+    if more { Ok(()) } else { assembler.finish(at, None, into) }
+}
+
 fn publish(
     at: usize,
     verb: &sabir_verb,
     sources: &Sources<'_>,
     runs: &mut Runs,
     assembler: &mut BodyAssembler,
+    into: &mut Vec<Request>,
 ) -> Result<Option<Request>, VerbError> {
     // SAFETY: every part of the union is made of numbers, of which any value is one.
     let sabir_publish { head, body } = unsafe { verb.detail.publish };
@@ -228,13 +252,28 @@ fn publish(
         return Err(VerbError::TooLarge { at, max });
     }
     let bad_head = |source| VerbError::Head { at, source };
-    if verb.flags & SABIR_PUBLISH_MORE != 0 {
+    let more = verb.flags & SABIR_PUBLISH_MORE != 0;
+    let body_first = verb.flags & SABIR_BODY_FIRST != 0;
+    if body_first && (more || !assembler.awaits_head()) {
+        return Err(VerbError::BodyUnexpected { at });
+    }
+    if !body_first {
+        assembler.give_up();
+    }
+    if more || body_first {
         // Checked now, not when the body is whole: a bad head must not cost memory first.
         let checked = Head::parse(head_bytes).map_err(bad_head)?.as_bytes();
         if checked.len() != head_bytes.len() {
             return Err(bad_head(FormatError::Inconsistent));
         }
-        assembler.begin(&Meta::of(verb), runs.take([head_bytes, &[]]), body_bytes);
+        let begun = Some((Meta::of(verb), runs.take([head_bytes, &[]])));
+        if body_first {
+            assembler.add(at, body_bytes, into)?;
+            assembler.finish(at, begun, into)?;
+        } else {
+            assembler.begin(begun);
+            assembler.add(at, body_bytes, into)?;
+        }
         return Ok(None);
     }
     let message = if body_bytes.len() < SMALL_BODY_BYTES {

@@ -44,7 +44,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Bytes of memory that it is charged with while its message is there.
     pub fn cost(&self) -> usize {
-        cost(self.size)
+        self.message.as_ref().map_or_else(|| cost(self.size), cost_of)
     }
 
     /// Whether it has outlived its expiration. A dead letter never does.
@@ -81,6 +81,11 @@ impl Entry {
 /// Bytes of memory that an entry of this size is charged with.
 pub(crate) fn cost(size: u32) -> usize {
     size as usize + OVERHEAD_BYTES
+}
+
+/// The same for the entry of this message.
+pub(crate) fn cost_of(message: &Message) -> usize {
+    cost(u32::try_from(message.held_bytes()).unwrap_or(u32::MAX))
 }
 
 /// The label in the form that entries keep.

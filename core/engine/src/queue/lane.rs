@@ -9,8 +9,11 @@ use crate::keys::{self, KeyKind};
 use crate::output::CommitNeed;
 use crate::slab::Key;
 use bytes::Bytes;
-use sabir_model::store::{LogId, TEMPORARY};
+use sabir_model::message::{FormatError, Message};
+use sabir_model::store::{FORMAT_BODY_APART, LogId, Record, TEMPORARY};
+use sabir_model::stored::{STORED_AT_BYTES, StoredBody};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// A lane.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Lane {
     pub temporary_last: u64,
     /// Found at recovery: how often entries were delivered in vain.
     pub attempts: BTreeMap<u64, u32>,
+    /// Bodies of entries that lie in the store, in pieces, whatever else of the entry is in memory.
+    pub bodies: BTreeMap<u64, Arc<StoredBody>>,
     /// Found at recovery: entries below may have been delivered.
     pub redelivered_below: u64,
     /// Entries below have been delivered.
@@ -69,6 +74,7 @@ impl Lane {
             temporary_count: 0,
             temporary_last: 0,
             attempts: BTreeMap::new(),
+            bodies: BTreeMap::new(),
             redelivered_below: 0,
             delivered_to: 0,
             mark_saved: 0,
@@ -106,12 +112,65 @@ impl Lane {
         }
     }
 
+    /// An entry has its body in the store.
+    pub fn hold_body(&mut self, seq: u64, place: Place, body: &Arc<StoredBody>, pending: &mut Pending) {
+        if place == Place::Durable {
+            let value = Bytes::copy_from_slice(&body.at().encode());
+            pending.put(keys::key(KeyKind::Body(self.log, seq)), value);
+        }
+        body.touch(pending.id.0);
+        self.bodies.insert(seq, body.clone());
+    }
+
+    /// An entry needs its body no longer. `now`: it goes with the batch, of which the body must not get ahead.
+    fn let_go_of_body(&mut self, entry: &Entry, now: bool, pending: &mut Pending) {
+        let Some(body) = self.bodies.remove(&entry.seq) else { return };
+        if entry.place == Place::Durable {
+            pending.delete(keys::key(KeyKind::Body(self.log, entry.seq)));
+            pending.want(CommitNeed::Lazy);
+        }
+        if now {
+            body.touch(pending.id.0);
+        }
+    }
+
+    /// All entries go, with the batch.
+    pub fn let_go_of_bodies(&mut self, pending: &mut Pending) {
+        for (seq, body) in std::mem::take(&mut self.bodies) {
+            pending.delete(keys::key(KeyKind::Body(self.log, seq)));
+            body.touch(pending.id.0);
+        }
+    }
+
+    /// The message of a record of this lane.
+    pub fn message_of(&self, record: &Record) -> Result<Message, FormatError> {
+        if record.format != FORMAT_BODY_APART {
+            return Message::trusted(record.data.clone());
+        }
+        let body = self.bodies.get(&record.seq).ok_or(FormatError::Inconsistent)?;
+        Message::trusted_apart(&record.data, body.clone())
+    }
+
+    /// The size of a record's message, if it has this length.
+    pub fn size_of(&self, record: &Record) -> u32 {
+        let size = match self.bodies.get(&record.seq) {
+            Some(body) => {
+                record.total_len.saturating_add(body.at().len).saturating_sub(STORED_AT_BYTES as u64)
+            }
+            None => record.total_len,
+        };
+        u32::try_from(size).unwrap_or(u32::MAX)
+    }
+
     /// The entry goes. Its removal is collected: many make one operation.
     pub fn retire(&mut self, queue: Key<Queue>, entry: &Entry, pending: &mut Pending) {
         if entry.counted {
             self.attempts.remove(&entry.seq);
             pending.delete(keys::key(KeyKind::Attempts(self.log, entry.seq)));
             pending.want(CommitNeed::Lazy);
+        }
+        if !self.bodies.is_empty() {
+            self.let_go_of_body(entry, false, pending);
         }
         let list = match entry.place {
             Place::Memory => return,
@@ -137,6 +196,9 @@ impl Lane {
         if entry.counted {
             self.attempts.remove(&entry.seq);
             pending.delete(keys::key(KeyKind::Attempts(self.log, entry.seq)));
+        }
+        if !self.bodies.is_empty() {
+            self.let_go_of_body(entry, true, pending);
         }
         if entry.place == Place::Temporary {
             self.temporary_count -= 1;

@@ -36,12 +36,13 @@ use crate::session::Session;
 use crate::slab::Key;
 use crate::subscription::{DurableSubscription, Subscription};
 use bytes::Bytes;
-use entry::{Entry, Place, boxed, cost};
+use entry::{Entry, Place, boxed, cost_of};
 use groups::{Groups, group_of};
 use lane::Lane;
 use sabir_model::message::Message;
 use sabir_model::selector::Selector;
 use sabir_model::store::{LogId, TEMPORARY};
+use sabir_model::stored::StoredBody;
 use sabir_model::{Destination, DestinationKind};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -248,7 +249,7 @@ impl Queue {
 
     /// Whether a message that is not kept durably here would find no room in memory, and go to the store.
     pub fn would_spill(&self, message: &Message, memory: &Memory) -> bool {
-        let cost = cost(u32::try_from(message.size_bytes()).unwrap_or(u32::MAX));
+        let cost = cost_of(message);
         let priority = if self.policy.prioritized { message.head().priority() } else { 4 };
         let has_gap = self
             .find_lane(priority)
@@ -289,7 +290,8 @@ impl Queue {
             place: Place::Memory,
             redelivered: origin.attempts > 0,
             counted: false,
-            together: origin.together && !durable,
+            // A body in pieces can be read once they have arrived.
+            together: (origin.together || message.stored_body().is_some()) && !durable,
             group: if self.can_group() { group_of(message) } else { 0 },
         };
         if entry.group != 0 {
@@ -315,6 +317,9 @@ impl Queue {
                 entry.counted = true;
                 count_attempts(lane.log, &entry, pending);
             }
+        }
+        if let Some(body) = message.stored_body() {
+            lane.hold_body(seq, entry.place, body, pending);
         }
         self.keep(own, at, entry, pending, memory)
     }
@@ -387,6 +392,7 @@ impl Queue {
         at: usize,
         size: u32,
         place: Place,
+        body: Option<&Arc<StoredBody>>,
         pending: &mut Pending,
     ) -> u64 {
         let lane = &mut self.lanes[at];
@@ -394,6 +400,9 @@ impl Queue {
         if place == Place::Temporary {
             lane.temporary_count += 1;
             lane.temporary_last = seq;
+        }
+        if let Some(body) = body {
+            lane.hold_body(seq, place, body, pending);
         }
         lane.note_grown(own, pending);
         self.messages += 1;
@@ -522,7 +531,8 @@ impl Queue {
 
     /// Removes everything that waits and is not in flight. Answers how many messages went.
     pub fn clear(&mut self, pending: &mut Pending, memory: &mut Memory) {
-        for lane in &self.lanes {
+        for lane in &mut self.lanes {
+            lane.let_go_of_bodies(pending);
             for entry in lane.released.values().filter(|entry| entry.counted) {
                 pending.delete(keys::key(KeyKind::Attempts(lane.log, entry.seq)));
             }
@@ -568,7 +578,7 @@ impl Queue {
         });
         let Some((at, released)) = found else { return false };
         let Some(entry) = self.take(PLAIN, at, released, memory) else { return false };
-        self.budget.discharge(memory, cost(entry.size));
+        self.budget.discharge(memory, entry.cost());
         let priority = self.lanes[at].priority;
         self.forget(own, priority, &entry, pending);
         true

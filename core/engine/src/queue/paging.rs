@@ -9,7 +9,6 @@ use super::groups::group_of;
 use super::view::PLAIN;
 use super::{Memory, Queue};
 use crate::reads::Part;
-use sabir_model::message::Message;
 use sabir_model::store::{LogId, Read, Record, TEMPORARY, Want};
 
 /// Entries of one lane to be fetched: up to two logs, whose records are merged.
@@ -263,11 +262,11 @@ impl Queue {
         let (can_group, mut grouped) = (self.can_group(), false);
         for (_, record) in merged.records {
             let lane = &mut self.lanes[at];
-            let Some(entry) = lane.released.get_mut(&record.seq) else { continue };
-            if entry.message.is_some() {
+            if lane.released.get(&record.seq).is_none_or(|entry| entry.message.is_some()) {
                 continue;
             }
-            let Ok(message) = Message::trusted(record.data) else { continue };
+            let Ok(message) = lane.message_of(&record) else { continue };
+            let Some(entry) = lane.released.get_mut(&record.seq) else { continue };
             // Of what a prepared branch has given back after a restart, nothing of this was known.
             entry.label = entry.label.take().or_else(|| boxed(record.label));
             if entry.group == 0 && can_group {
@@ -326,8 +325,8 @@ impl Queue {
 
 /// An entry from its record.
 pub(crate) fn revive(lane: &super::lane::Lane, place: Place, record: Record) -> Option<Entry> {
-    let size = u32::try_from(record.data.len()).unwrap_or(u32::MAX);
-    let message = Message::trusted(record.data).ok()?;
+    let message = lane.message_of(&record).ok()?;
+    let size = u32::try_from(message.size_bytes()).unwrap_or(u32::MAX);
     let group = group_of(&message);
     let attempts = lane.attempts.get(&record.seq).copied();
     let before = place == Place::Durable && record.seq < lane.redelivered_below;

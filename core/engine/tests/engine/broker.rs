@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sabir_engine::{Admin, Client, CommitId, CommitNeed, Config, Engine, Input, Outputs};
 use sabir_model::delivery::DeliveryKind;
 use sabir_model::fields::{self, number};
-use sabir_model::message::{Field, Fixed, HeadWriter};
+use sabir_model::message::{Apart, Field, Fixed, HeadWriter};
 use sabir_model::property::Value;
 use sabir_model::store::{Batch, Level, Op};
 use sabir_model::verb::{
@@ -116,6 +116,8 @@ pub struct Broker {
     pub replies: BTreeMap<u64, VecDeque<Reply>>,
     /// Behind how many deliveries of their session answers to drains came, by token.
     pub behind: BTreeMap<u64, usize>,
+    /// Bytes of bodies in pieces that were taken, by session.
+    pub taken: BTreeMap<u64, u64>,
     /// Whether batches are committed by themselves.
     pub auto_commit: bool,
     next_token: u64,
@@ -150,6 +152,7 @@ impl Broker {
             deliveries: BTreeMap::new(),
             replies: BTreeMap::new(),
             behind: BTreeMap::new(),
+            taken: BTreeMap::new(),
             auto_commit: true,
             next_token: 1,
             batches: 0,
@@ -183,6 +186,9 @@ impl Broker {
             }
             for (session, reply) in self.out.replies.drain(..) {
                 self.replies.entry(session.0).or_default().push_back(reply);
+            }
+            for (session, bytes) in self.out.taken.drain(..) {
+                *self.taken.entry(session.0).or_default() += bytes;
             }
             for (session, reply) in self.out.drained.drain(..) {
                 let behind = self.deliveries.get(&session.0).map_or(0, VecDeque::len);
@@ -356,6 +362,46 @@ impl Broker {
 
     pub fn publish(&mut self, session: u64, producer: u64, draft: Draft<'_>) -> u64 {
         self.send(session, producer, 0, Verb::Publish(draft.message()))
+    }
+
+    /// Sends pieces of a body.
+    pub fn pieces(&mut self, session: u64, pieces: &[&[u8]]) {
+        let piece = |(at, bytes): (usize, &&[u8])| Request {
+            token: 0,
+            confirm: false,
+            id: 0,
+            transaction: 0,
+            verb: Verb::Piece { bytes: Bytes::copy_from_slice(bytes), first: at == 0 },
+        };
+        let mut requests = pieces.iter().enumerate().map(piece).collect();
+        self.input(Input::Requests { session: SessionId(session), requests: &mut requests });
+    }
+
+    /// Sends a message whose body comes in pieces.
+    pub fn publish_long(
+        &mut self,
+        session: u64,
+        transaction: u64,
+        draft: Draft<'_>,
+        pieces: &[&[u8]],
+    ) -> u64 {
+        self.pieces(session, pieces);
+        let len = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let message = draft.message().with_body(Apart::Arrived(len));
+        self.send(session, 1, transaction, Verb::Publish(message))
+    }
+
+    /// The bodies of what has come for a session since the last look, with what came.
+    pub fn got_long(&mut self, session: u64) -> Vec<(Delivery, Vec<u8>)> {
+        let queue = self.deliveries.remove(&session).unwrap_or_default();
+        let with_body = |delivery: Delivery| {
+            let DeliveryKind::Message { message, .. } = &delivery.kind else { return None };
+            let stored = message.stored_body().expect("the body lies in the store");
+            let body = self.store.body(stored.at());
+            assert_eq!(body.len() as u64, stored.at().len);
+            Some((delivery, body))
+        };
+        queue.into_iter().filter_map(with_body).collect()
     }
 
     /// Publishes persistent messages and expects them to be confirmed.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The engine as its server sees it: verbs and commits in; answers, deliveries and batches out.
 
+mod bodies;
 mod branches;
 mod broker;
 mod client_ids;

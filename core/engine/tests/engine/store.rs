@@ -3,12 +3,14 @@
 
 use bytes::Bytes;
 use sabir_model::store::{Batch, FORGET, LogId, LogRange, LogSummary, Op, Read, Record, TEMPORARY, Want};
+use sabir_model::stored::StoredAt;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 struct Entry {
     label: Bytes,
     data: Bytes,
+    format: u32,
 }
 
 /// Logs and keys.
@@ -35,16 +37,16 @@ impl Store {
     fn apply_op(&mut self, op: &Op) {
         match op {
             Op::Append { log, seq, label, record, span, format } => {
-                assert_eq!((*span, *format), (1, 0));
-                let data = Bytes::from(record.concat());
-                self.insert(*log, *seq, Entry { label: label.clone(), data });
+                assert_eq!(*span, 1);
+                let (data, format) = (Bytes::from(record.concat()), *format);
+                self.insert(*log, *seq, Entry { label: label.clone(), data, format });
             }
             Op::Link { log, seq, from_log, from_seq, label } => {
                 assert_eq!(log & TEMPORARY, from_log & TEMPORARY, "links stay within their class");
                 let source = self.logs.get(from_log).and_then(|log| log.get(from_seq));
-                let data =
-                    source.unwrap_or_else(|| panic!("link from {from_log:#x}/{from_seq}: none")).data.clone();
-                self.insert(*log, *seq, Entry { label: label.clone(), data });
+                let source = source.unwrap_or_else(|| panic!("link from {from_log:#x}/{from_seq}: none"));
+                let (data, format) = (source.data.clone(), source.format);
+                self.insert(*log, *seq, Entry { label: label.clone(), data, format });
             }
             Op::Remove { log, first, last } => {
                 self.removals += 1;
@@ -104,7 +106,7 @@ impl Store {
             records.push(Record {
                 seq: *seq,
                 span: 1,
-                format: 0,
+                format: entry.format,
                 total_len: len,
                 label: entry.label.clone(),
                 data,
@@ -160,6 +162,19 @@ impl Store {
         records.sort_unstable();
         records.dedup();
         records.len()
+    }
+
+    /// Pieces of bodies, and keys that name bodies.
+    pub fn bodies(&self) -> (usize, usize) {
+        let is_body = |log: &LogId| log >> 60 == 3;
+        let pieces = self.logs.iter().filter(|(log, _)| is_body(log)).map(|(_, log)| log.len()).sum();
+        (pieces, self.keys.keys().filter(|key| key.starts_with(b"e\x80")).count())
+    }
+
+    /// The body that lies there.
+    pub fn body(&self, at: StoredAt) -> Vec<u8> {
+        let pieces = self.logs.get(&at.log).into_iter().flat_map(BTreeMap::values);
+        pieces.flat_map(|entry| entry.data.to_vec()).collect()
     }
 
     /// Keys that count attempts.

@@ -26,8 +26,9 @@ mod signals;
 
 pub use clock::Clock;
 pub use committer::Committer;
-pub use outbox::{End, Outbox, Taken};
+pub use outbox::{End, Outbox, Pieces, Taken};
 pub use reactors::Reactors;
+pub use readers::Fetch;
 pub use room::Room;
 pub use serve::{ListenerAddress, RunningBroker, ServeError, serve, serve_with};
 pub use signals::Awaits;

@@ -5,6 +5,7 @@
 //! not woken again, so that a commit that brings a thousand deliveries wakes it once. What can wait here is bounded
 //! by the session's credit and by its budget of unanswered verbs.
 
+use bytes::Bytes;
 use sabir_engine::FlowChange;
 use sabir_model::{Delivery, Reply};
 use std::collections::VecDeque;
@@ -33,6 +34,10 @@ pub struct Waiting {
     pub flow: Option<FlowChange>,
     /// The broker ends the session.
     pub end: Option<End>,
+    /// Bytes of bodies in pieces that the store has taken from it.
+    pub stored_bytes: u64,
+    /// The piece of a body that it has asked for; or why it cannot have it.
+    pub piece: Option<Result<Bytes, String>>,
     /// To be woken when something comes.
     waker: Option<Waker>,
 }
@@ -87,6 +92,7 @@ impl Outbox {
                 Some(known) => known.clone_from(waker),
                 none => *none = Some(waker.clone()),
             }
+            waiting.wake_for_pieces(waker);
             return false;
         }
         std::mem::swap(&mut waiting.replies, &mut taken.replies);
@@ -98,10 +104,37 @@ impl Outbox {
     }
 }
 
+/// What concerns bodies in pieces.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    /// See [`Waiting::stored_bytes`].
+    pub stored_bytes: u64,
+    /// See [`Waiting::piece`].
+    pub piece: Option<Result<Bytes, String>>,
+}
+
 impl Outbox {
+    /// Takes what concerns bodies in pieces, which a session can be told whatever else it is doing.
+    pub fn take_pieces(&self) -> Pieces {
+        let mut waiting = self.lock();
+        let stored_bytes = std::mem::take(&mut waiting.stored_bytes);
+        Pieces { stored_bytes, piece: waiting.piece.take() }
+    }
+
+    /// Hands a session the piece that it has asked for.
+    pub fn put_piece(&self, piece: Result<Bytes, String>) {
+        let waker = {
+            let mut waiting = self.lock();
+            waiting.piece = Some(piece);
+            waiting.take_waker()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
     /// For a session that can take nothing else now: whether it must end. Otherwise `waker` will be woken.
     pub fn watch_end(&self, waker: &Waker) -> Option<End> {
         let mut waiting = self.lock();
+        waiting.wake_for_pieces(waker);
         let end = waiting.end.take();
         waiting.waker = Some(waker.clone());
         end
@@ -109,6 +142,13 @@ impl Outbox {
 }
 
 impl Waiting {
+    /// What concerns bodies in pieces is looked at apart: if it has come since then, the session looks again.
+    fn wake_for_pieces(&self, waker: &Waker) {
+        if self.stored_bytes > 0 || self.piece.is_some() {
+            waker.wake_by_ref();
+        }
+    }
+
     /// The waker of a session that sleeps.
     pub fn take_waker(&mut self) -> Option<Waker> {
         self.waker.take()

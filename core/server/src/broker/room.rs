@@ -7,6 +7,7 @@
 
 use super::clock::Clock;
 use super::outbox::{End, Outbox};
+use super::readers::{Fetch, Wanted};
 use super::signals::{CommitSignal, DeadlineSignal};
 use sabir_engine::{Client, CommitId, CommitNeed, Engine, Input, Outputs, ReadRequest};
 use sabir_model::store::Batch;
@@ -29,7 +30,7 @@ pub struct Room {
     pub commit: CommitSignal,
     /// Tells the timer when the engine wants to be called.
     pub deadline: DeadlineSignal,
-    reads: Mutex<Option<Sender<ReadRequest>>>,
+    reads: Mutex<Option<Sender<Wanted>>>,
     clock: Clock,
 }
 
@@ -94,7 +95,7 @@ impl std::fmt::Debug for Inside {
 
 impl Room {
     /// A room with this engine; `reads` takes what is to be fetched from the store.
-    pub fn new(engine: Engine, clock: Clock, reads: Sender<ReadRequest>) -> Self {
+    pub fn new(engine: Engine, clock: Clock, reads: Sender<Wanted>) -> Self {
         let inside = Inside {
             engine,
             outputs: Outputs::default(),
@@ -214,10 +215,17 @@ impl Room {
             let sender = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
             for read in leaving.reads.drain(..) {
                 // Without a reader the broker is stopping, and nobody waits for records any more.
-                let _ = sender.as_ref().map(|sender| sender.send(read));
+                let _ = sender.as_ref().map(|sender| sender.send(Wanted::Records(read)));
             }
         }
         leaving.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Asks for a piece of a body.
+    pub fn fetch(&self, fetch: Fetch) {
+        let sender = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        // As above: without a reader the broker is stopping.
+        let _ = sender.as_ref().map(|sender| sender.send(Wanted::Piece(fetch)));
     }
 
     /// Takes the operations that wait to be committed.
@@ -287,6 +295,12 @@ impl Inside {
             let Some(outbox) = find(session) else { continue };
             let mut waiting = outbox.lock();
             waiting.flow = Some(change);
+            wakers.extend(waiting.take_waker());
+        }
+        for (session, bytes) in outputs.taken.drain(..) {
+            let Some(outbox) = find(session) else { continue };
+            let mut waiting = outbox.lock();
+            waiting.stored_bytes += bytes;
             wakers.extend(waiting.take_waker());
         }
         for (session, refusal) in outputs.closes.drain(..) {

@@ -118,6 +118,8 @@ pub struct Limits {
     pub max_unauthenticated_bytes: u64,
     /// Output that waits for one slow peer, in bytes.
     pub max_write_backlog_bytes: usize,
+    /// Longer bodies are taken, kept and delivered in pieces of half of this, in bytes.
+    pub max_held_body_bytes: usize,
 }
 
 /// The store.
@@ -284,6 +286,7 @@ fn limits(reader: &Reader<'_>) -> Limits {
         max_head_bytes: reader.bytes("max_head", 1024..=(64 << 20)),
         max_unauthenticated_bytes: reader.bytes("max_unauthenticated", 1024..=(1 << 20)),
         max_write_backlog_bytes: reader.bytes("max_write_backlog", 4096..=(1 << 30)) as usize,
+        max_held_body_bytes: reader.bytes("max_held_body", 4096..=(1 << 30)) as usize,
     }
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Outwards: what waits in a session's outbox becomes bytes on its link, as far as the peer takes them.
 
+use super::pull::{Pull, Pulled, stored_at};
 use super::speaker::{Ended, Speaker, Turn};
-use crate::broker::End;
+use crate::broker::{End, Pieces};
 use sabir_engine::FlowChange;
 use sabir_host::Flow;
 use sabir_model::Reply;
@@ -12,7 +13,8 @@ use sabir_stack::{Outbound, Outgoing};
 impl Speaker {
     /// Hands the session what waits for it.
     pub(super) fn hand_out(&mut self, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
-        let mut progress = self.hand_over(turn)?;
+        let mut progress = self.take_pieces(turn)?;
+        progress |= self.hand_over(turn)?;
         while self.has_room() && self.taken.is_done() {
             if !self.outbox.take(&mut self.taken, turn.cx.waker()) {
                 return Ok(progress);
@@ -53,6 +55,20 @@ impl Speaker {
         Ok(progress)
     }
 
+    /// Takes what concerns bodies in pieces, in whichever direction.
+    fn take_pieces(&mut self, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
+        if self.pull.is_none() && self.handed_on_bytes == 0 {
+            return Ok(false);
+        }
+        let Pieces { stored_bytes, piece } = self.outbox.take_pieces();
+        let progress = stored_bytes > 0 || piece.is_some();
+        self.handed_on_bytes = self.handed_on_bytes.saturating_sub(stored_bytes);
+        if let Some(piece) = piece {
+            self.fetched(turn, piece)?;
+        }
+        Ok(progress)
+    }
+
     /// The broker wants the session to end: at once, or when what it asked for was answered.
     fn must_end(&mut self, turn: &mut Turn<'_, '_>, end: End) -> Result<(), Ended> {
         match end {
@@ -67,7 +83,8 @@ impl Speaker {
 
     /// Hands over what was taken out of the outbox, or answered by the stack itself.
     fn hand_over(&mut self, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
-        if self.taken.is_done() || !self.has_room() {
+        let waits = self.pull.as_ref().is_some_and(Pull::waits);
+        if self.taken.is_done() || waits || !self.has_room() {
             return Ok(false);
         }
         self.replies(turn)?;
@@ -122,7 +139,16 @@ impl Speaker {
         let upto = upto.min(deliveries.len());
         let mut at = 0;
         while at < upto && self.has_room() {
-            let offered = &deliveries[at..upto];
+            if let Some(body) = stored_at(&deliveries[at]) {
+                match self.pull(turn, &deliveries[at], body)? {
+                    Pulled::All => at += 1,
+                    Pulled::Later => break,
+                }
+                continue;
+            }
+            // Up to the next one whose body has to be fetched.
+            let until = deliveries[at..upto].iter().position(|one| stored_at(one).is_some());
+            let offered = &deliveries[at..until.map_or(upto, |until| at + until)];
             let count = self.tell(turn, |session, out| session.on_deliveries(now, offered, out))?;
             if count == 0 {
                 self.unstick(turn, "a delivery")?;
@@ -144,7 +170,7 @@ impl Speaker {
 
     /// Empties the buffers of a session that took nothing. With empty buffers there is room for any one step, so that
     /// a session which then takes nothing never will.
-    fn unstick(&mut self, turn: &mut Turn<'_, '_>, what: &str) -> Result<(), Ended> {
+    pub(super) fn unstick(&mut self, turn: &mut Turn<'_, '_>, what: &str) -> Result<(), Ended> {
         let out = &turn.scratch.out;
         if out.verb_count() == 0 && out.segments().next().is_none() && !out.close() {
             return Err(super::speaker::broken(&format_args!("it takes not even one of {what}")));

@@ -8,6 +8,7 @@
 //!   speaker     a session on its link; hand_out and intake are its two directions
 //!   entry       the innermost service of a session's stack: into the engine
 //!   output      what is on its way to the peer          accepts  what is accepted once it was written
+//!   pull        long bodies, piece by piece
 //!   order       answers in the order in which was asked
 //!   scratch     memory that the links of a thread share  timer    one timer for all deadlines of a link
 //! ```
@@ -22,6 +23,7 @@ mod hand_out;
 mod intake;
 mod order;
 mod output;
+mod pull;
 mod quiet;
 mod scratch;
 mod speaker;
@@ -209,7 +211,8 @@ fn open(
             max_message_bytes: limits.max_message_bytes,
         };
         let session = protocol.session(&params, context.room.now(), out)?;
-        let mut assembler = BodyAssembler::new(limits.max_message_bytes);
+        let mut assembler =
+            BodyAssembler::new(limits.max_message_bytes).in_pieces(limits.max_held_body_bytes);
         let mut requests = Vec::new();
         out.drain_requests(&[], &mut assembler, &mut requests)?;
         let greeting = out.detach(&[], 0)?;

@@ -9,6 +9,7 @@ use super::LinkContext;
 use super::accepts::Accepts;
 use super::order::Order;
 use super::output::{Output, OutputError};
+use super::pull::Pull;
 use super::scratch::{self, Scratch};
 use super::timer::Timer;
 use crate::broker::{Outbox, Taken};
@@ -73,6 +74,7 @@ pub(super) struct Turn<'t, 'w> {
 
 /// A session on its link.
 pub struct Speaker {
+    pub(super) id: SessionId,
     pub(super) context: Arc<LinkContext>,
     pub(super) session: Session,
     pub(super) outbox: Arc<Outbox>,
@@ -98,6 +100,10 @@ pub struct Speaker {
     pub(super) opened: Arc<AtomicBool>,
     /// The broker is stopping: nothing more is read, and the session ends once it has its answers.
     pub(super) draining: Option<String>,
+    /// The body that is being delivered in pieces: that of the first delivery in `taken`.
+    pub(super) pull: Option<Pull>,
+    /// Bytes of bodies in pieces on their way to the store.
+    pub(super) handed_on_bytes: u64,
     pub(super) closing: Closing,
 }
 
@@ -148,6 +154,7 @@ impl Speaker {
         let first = Batch::first(Now::default(), session).admit();
         let Opened { session, assembler, requests, greeting } = parts.opened_session;
         Speaker {
+            id: parts.id,
             assembler,
             output: Output::new(parts.framing, greeting),
             accepts: Accepts::default(),
@@ -165,6 +172,8 @@ impl Speaker {
             opened: parts.opened,
             budget: parts.budget,
             draining: None,
+            pull: None,
+            handed_on_bytes: 0,
             closing: Closing::No,
             requests: Requests {
                 stack: parts.stack,
@@ -294,6 +303,7 @@ impl Speaker {
     pub(super) fn take_verbs(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Result<(), Ended> {
         let Scratch { out, requests, .. } = &mut *turn.scratch;
         out.drain_requests(input, &mut self.assembler, requests).map_err(|error| broken(&error))?;
+        self.handed_on_bytes += self.assembler.take_handed_on();
         if out.close() {
             self.close_when_written(Ended::Session);
         }
@@ -371,7 +381,7 @@ impl Speaker {
 
     /// Hands on what the session has asked for. It is handed on even when the budget is used up, since what gives the
     /// budget back may be among it; reading is what the budget holds up.
-    fn enter(&mut self, turn: &mut Turn<'_, '_>) -> bool {
+    pub(super) fn enter(&mut self, turn: &mut Turn<'_, '_>) -> bool {
         let Scratch { requests, places, .. } = &mut *turn.scratch;
         let Some(last) = self.requests.last.take() else {
             self.requests.waiting.append(requests);

@@ -70,7 +70,10 @@ fn check(
 ) -> Result<(), Refusal> {
     match &request.verb {
         Verb::Publish(message) => decisions.publish(request.id, &message.head()),
-        Verb::Settle(_) | Verb::Credit { .. } | Verb::Transact(_) | Verb::Branch(_) => Ok(()),
+        // A piece counts for nothing before its message, which is looked at.
+        Verb::Piece { .. } | Verb::Settle(_) | Verb::Credit { .. } | Verb::Transact(_) | Verb::Branch(_) => {
+            Ok(())
+        }
         Verb::Disconnect => {
             session.is_over = true;
             Ok(())

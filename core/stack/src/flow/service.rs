@@ -42,7 +42,7 @@ impl<S: Stack> Service<Batch> for Flow<S> {
         let (mut answered_later, mut silent) = (Usage::default(), Usage::default());
         for request in &batch.requests {
             let bytes = match &request.verb {
-                Verb::Publish(message) => message.size_bytes() as u64,
+                Verb::Publish(message) => message.held_bytes() as u64,
                 // Answered when others end the branch: the engine bounds how many wait for that.
                 Verb::Branch(step) if step.act == BranchAct::Await => continue,
                 _ if request.confirm => 0,

@@ -98,7 +98,7 @@ impl Held {
         let id = request.id;
         match &request.verb {
             Verb::Publish(message) => message_size(limits, message.size_bytes()),
-            Verb::Settle(_) | Verb::Disconnect => Ok(()),
+            Verb::Piece { .. } | Verb::Settle(_) | Verb::Disconnect => Ok(()),
             Verb::Credit { amount, .. } => credit(limits, *amount),
             Verb::Connect(connect) => name(limits, connect.client_id.as_deref()),
             Verb::Attach(asked) => {

@@ -13,7 +13,11 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
     match &request.verb {
         Verb::Publish(message) => publish(message),
         Verb::Settle(settle) => settling(settle),
-        Verb::Credit { .. } | Verb::Disconnect | Verb::Detach | Verb::Unsubscribe { .. } => Ok(()),
+        Verb::Credit { .. }
+        | Verb::Piece { .. }
+        | Verb::Disconnect
+        | Verb::Detach
+        | Verb::Unsubscribe { .. } => Ok(()),
         Verb::Connect(connect) => {
             let exclusive = connect.exclusive_client_id;
             need(!exclusive || connect.client_id.is_some(), "a client id of one's own needs a client id")?;

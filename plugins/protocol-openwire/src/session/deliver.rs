@@ -43,7 +43,12 @@ impl Core {
             self.consumer_cancelled(delivery.subscription, &reason);
             return Step::Done;
         }
-        if delivery.more || delivery.continued {
+        if delivery.continued && self.output.is_in_pieces() {
+            self.output.write_piece(BodyOf::Delivery(index, 0, delivery.body), delivery.more, out);
+            return Step::Done;
+        }
+        let as_it_is = delivery.more && !delivery.continued && convert::goes_as_it_is(&delivery.head);
+        if !as_it_is && (delivery.more || delivery.continued) {
             return self.on_piece(delivery, out);
         }
         let Some(consumer) = self.consumers.get_mut(delivery.subscription) else {
@@ -95,7 +100,16 @@ impl Core {
             }
             ContentPlan::Owned(bytes) => Some((NOTHING, BodyOf::Bytes(bytes))),
         };
-        match self.output.write_message(&dispatch, delivery.head.as_bytes(), content, out) {
+        let head = delivery.head.as_bytes();
+        let written = match content {
+            Some((prefix, body)) if delivery.more => {
+                let total = usize::try_from(delivery.body_total).unwrap_or(usize::MAX);
+                let len = prefix.len().saturating_add(total);
+                self.output.begin_message(&dispatch, head, len, prefix, body, out)
+            }
+            content => self.output.write_message(&dispatch, head, content, out),
+        };
+        match written {
             Ok(()) => {
                 if let Some(consumer) = self.consumers.get_mut(delivery.subscription) {
                     consumer.unsettled.sent(delivery.tag, hash);

@@ -48,7 +48,7 @@ mod timers;
 mod transaction;
 mod unsettled;
 
-use crate::codec::{Command, ConnectionError, ConnectionId, Decoder, Framed, MessageId, Options};
+use crate::codec::{Command, ConnectionError, ConnectionId, Decoder, Framed, Located, MessageId, Options};
 use crate::plugin::Shared;
 use advisory::Lists;
 use asked::{Asked, Reasons};
@@ -119,6 +119,8 @@ struct Held {
     body: Range<usize>,
     consumed: usize,
     gathered: Option<Bytes>,
+    /// The length of its content, if that was handed on before.
+    content: Option<usize>,
 }
 
 /// A frame, and where it lies.
@@ -128,6 +130,8 @@ enum FrameAt<'f> {
     Input(usize, &'f [u8]),
     /// In memory of its own.
     Gathered(&'f Bytes),
+    /// The same without its content, of so many bytes, which was handed on before.
+    Around(&'f Bytes, usize),
 }
 
 impl<'f> FrameAt<'f> {
@@ -135,7 +139,15 @@ impl<'f> FrameAt<'f> {
     fn bytes(self) -> &'f [u8] {
         match self {
             FrameAt::Input(_, bytes) => bytes,
-            FrameAt::Gathered(bytes) => bytes,
+            FrameAt::Gathered(bytes) | FrameAt::Around(bytes, _) => bytes,
+        }
+    }
+
+    /// Length of a content that was handed on before.
+    fn handed_on(self) -> Option<usize> {
+        match self {
+            FrameAt::Around(_, len) => Some(len),
+            _ => None,
         }
     }
 
@@ -144,7 +156,7 @@ impl<'f> FrameAt<'f> {
         match self {
             FrameAt::Input(base, _) => Piece::input(base + range.start..base + range.end),
             FrameAt::Gathered(bytes) if range.end <= bytes.len() => out.own(bytes.slice(range)),
-            FrameAt::Gathered(_) => Piece::NONE,
+            FrameAt::Gathered(_) | FrameAt::Around(..) => Piece::NONE,
         }
     }
 }
@@ -269,6 +281,17 @@ impl OpenWireSession {
                 return at;
             }
             let rest = input.get(at..).unwrap_or_default();
+            match self.pass_content(rest, at, out) {
+                Passed::Nothing => {}
+                Passed::Taken(len) => {
+                    at += len;
+                    continue;
+                }
+                Passed::Full => {
+                    out.set_full();
+                    return at;
+                }
+            }
             let held = match self.next_command(rest) {
                 Ok(Next::Command(held)) => held,
                 Ok(Next::Taken(len)) => {
@@ -319,9 +342,10 @@ impl OpenWireSession {
         }
         loop {
             let mark = out.mark();
-            let frame = match &held.gathered {
-                Some(bytes) => FrameAt::Gathered(bytes),
-                None => {
+            let frame = match (&held.gathered, held.content) {
+                (Some(bytes), Some(len)) => FrameAt::Around(bytes, len),
+                (Some(bytes), None) => FrameAt::Gathered(bytes),
+                (None, _) => {
                     let base = at + held.body.start;
                     FrameAt::Input(base, rest.get(held.body.clone()).unwrap_or_default())
                 }
@@ -373,17 +397,32 @@ impl OpenWireSession {
                 return Ok(Next::Need(1));
             }
             let taken = gather.take(payable);
+            if let Some(front) = gather.to_be_searched() {
+                let located = self
+                    .decoder
+                    .locate_content(front.get(SIZE_BYTES..).unwrap_or_default(), gather.len() - SIZE_BYTES);
+                let threshold = self.core.shared.settings.gather_threshold_bytes;
+                match located? {
+                    Located::At(span) if span.len() > threshold.max(HANDED_ON_BYTES) => {
+                        gather.part_at(span.start + SIZE_BYTES..span.end + SIZE_BYTES);
+                        return Ok(Next::Taken(taken));
+                    }
+                    Located::At(_) | Located::Nowhere => gather.gather_all(),
+                    Located::Need(needed) => gather.search_at(needed + SIZE_BYTES),
+                }
+            }
             if gather.missing() > 0 {
                 return Ok(Next::Taken(taken));
             }
-            let whole = self.gather.take().map(Gather::finish).unwrap_or_default();
-            return self.decode_gathered(whole, taken).map(Next::Command);
+            let Some(gather) = self.gather.take() else { return Ok(Next::Taken(taken)) };
+            let content = gather.content_len();
+            return self.decode_gathered(gather.finish(), content, taken).map(Next::Command);
         }
         match self.decoder.frame(rest)? {
             Framed::Need(needed) => {
                 self.check_login(needed)?;
                 if needed > self.core.shared.settings.gather_threshold_bytes {
-                    self.gather = Some(Gather::new(needed));
+                    self.gather = Some(self.core.gather(needed, &self.decoder));
                     return Ok(Next::Taken(0));
                 }
                 Ok(Next::Need(needed))
@@ -391,18 +430,67 @@ impl OpenWireSession {
             Framed::Whole { body, consumed } => {
                 self.check_login(consumed)?;
                 let command = self.decoder.decode(rest.get(body.clone()).unwrap_or_default())?;
-                Ok(Next::Command(Box::new(Held { command, body, consumed, gathered: None })))
+                Ok(Next::Command(Box::new(Held { command, body, consumed, gathered: None, content: None })))
             }
         }
     }
 
-    fn decode_gathered(&mut self, whole: Bytes, taken: usize) -> Result<Box<Held>, Problem> {
+    fn decode_gathered(
+        &mut self,
+        whole: Bytes,
+        content: Option<usize>,
+        taken: usize,
+    ) -> Result<Box<Held>, Problem> {
+        if let Some(len) = content {
+            let frame = whole.slice(SIZE_BYTES..);
+            let command = self.decoder.decode_around(&frame, len)?;
+            let gathered = Some(frame);
+            return Ok(Box::new(Held { command, body: 0..0, consumed: taken, gathered, content }));
+        }
         let Framed::Whole { body, .. } = self.decoder.frame(&whole)? else {
             return Err(Exception::new(class::IO, "the frame is not as long as it said").fatal());
         };
         let frame = whole.slice(body.clone());
         let command = self.decoder.decode(&frame)?;
-        Ok(Box::new(Held { command, body, consumed: taken, gathered: Some(frame) }))
+        Ok(Box::new(Held { command, body, consumed: taken, gathered: Some(frame), content }))
+    }
+
+    /// Hands on what has come of a long content.
+    fn pass_content(&mut self, rest: &[u8], at: usize, out: &mut Out<'_>) -> Passed {
+        let Some((gather, (early, missing))) =
+            self.gather.as_mut().and_then(|gather| Some((&*gather, gather.passing()?)))
+        else {
+            return Passed::Nothing;
+        };
+        let payable = rest.len().min(self.core.payable()).min(missing);
+        if early.is_empty() && payable == 0 {
+            return Passed::Nothing;
+        }
+        let mark = out.mark();
+        let mut first = gather.is_first();
+        let mut pieces = Vec::with_capacity(2);
+        if !early.is_empty() {
+            pieces.push(out.own(early.clone()));
+        }
+        if payable > 0 {
+            pieces.push(Piece::input(at..at + payable));
+        }
+        for piece in pieces {
+            if std::mem::replace(&mut first, false) {
+                out.body_first(piece);
+            } else {
+                out.body(piece, true);
+            }
+        }
+        if out.overflowed() {
+            out.rollback(mark);
+            return Passed::Full;
+        }
+        if let Some(gather) = &mut self.gather {
+            gather.pass(payable);
+        }
+        self.core.pay(payable);
+        Passed::Taken(payable)
     }
 
     /// Before log-in frames are short.
@@ -440,6 +528,23 @@ impl OpenWireSession {
         core.output.trim();
         out.set_deadline(self.core.next_deadline_ms(self.is_inside_frame()));
     }
+}
+
+/// The length in front of a frame.
+const SIZE_BYTES: usize = 4;
+
+/// Contents that are longer are handed on as they come. Shorter ones are looked at first: a text whose form is the same
+/// everywhere is told so.
+const HANDED_ON_BYTES: usize = 256 * 1024;
+
+/// What became of a long content.
+enum Passed {
+    /// There is none, or nothing has come of it.
+    Nothing,
+    /// So many bytes of the input.
+    Taken(usize),
+    /// There was no room.
+    Full,
 }
 
 /// What comes next of the input.
@@ -517,6 +622,15 @@ impl Session for OpenWireSession {
 }
 
 impl Core {
+    /// For a frame of this length. A broker before 1.2 knows no body that comes before its message.
+    fn gather(&self, len: usize, decoder: &Decoder) -> Gather {
+        let seeks = self.shared.host.abi_minor() >= 2 && self.phase == Phase::Connected;
+        match seeks && decoder.options().size_prefix {
+            true => Gather::seeking(len),
+            false => Gather::new(len),
+        }
+    }
+
     /// Whether the client has logged in, or is about to.
     fn is_logged_in(&self) -> bool {
         matches!(self.phase, Phase::Connecting(_) | Phase::Connected | Phase::Leaving | Phase::Left)
@@ -524,7 +638,7 @@ impl Core {
 
     /// Whether something waits for room.
     fn is_behind(&self) -> bool {
-        !self.output.is_empty()
+        self.output.is_behind()
             || self.consumers.has_credit_to_give()
             || self.transactions.has_ready()
             || self.lists.go_on()
@@ -570,6 +684,10 @@ impl Core {
     /// Ends the session once what waits was written.
     fn close(&mut self, _out: &mut Out<'_>) {
         self.phase = Phase::Closed;
+        if self.output.is_in_pieces() {
+            // Nothing can be said within a message that comes to no end.
+            self.output.clear();
+        }
         self.forget();
     }
 

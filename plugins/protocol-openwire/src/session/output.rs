@@ -46,6 +46,8 @@ pub struct Output {
     wrote: bool,
     /// A frame found no room although there was all the room that there can be.
     stuck: bool,
+    /// A message is being written in pieces: what follows its content. Nothing else may come before that.
+    tail: Option<Vec<u8>>,
 }
 
 impl Output {
@@ -59,6 +61,7 @@ impl Output {
             back: Vec::new(),
             wrote: false,
             stuck: false,
+            tail: None,
         }
     }
 
@@ -87,6 +90,16 @@ impl Output {
         self.waiting.is_empty() && self.kept.is_empty()
     }
 
+    /// Whether something waits that could be written if there were room.
+    pub fn is_behind(&self) -> bool {
+        !self.kept.is_empty() || (!self.waiting.is_empty() && self.tail.is_none())
+    }
+
+    /// Whether a message is being written in pieces.
+    pub fn is_in_pieces(&self) -> bool {
+        self.tail.is_some()
+    }
+
     /// Whether something was written since the last call.
     pub fn take_wrote(&mut self) -> bool {
         std::mem::take(&mut self.wrote)
@@ -101,6 +114,7 @@ impl Output {
     pub fn clear(&mut self) {
         self.waiting = VecDeque::new();
         self.kept = Bytes::new();
+        self.tail = None;
     }
 
     /// Writes what waits. `false`: not all of it found room.
@@ -108,6 +122,9 @@ impl Output {
         loop {
             if !self.kept.is_empty() && !self.write_kept(out) {
                 return false;
+            }
+            if self.tail.is_some() {
+                return true;
             }
             let Some(command) = self.waiting.pop_front() else { return true };
             self.front.clear();
@@ -171,6 +188,39 @@ impl Output {
         self.encoder.encode_split_from(command, head, content_len, &mut self.front, &mut self.back)?;
         self.write_parts(prefix, body, out);
         Ok(())
+    }
+
+    /// Writes the front of a message whose content, of this length, comes in pieces, and the first of them. Nothing may wait.
+    ///
+    /// # Errors
+    ///
+    /// As of `write_message`.
+    pub fn begin_message(
+        &mut self,
+        command: &Command,
+        head: &[u8],
+        content_len: usize,
+        prefix: &[u8],
+        piece: BodyOf<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<(), crate::codec::Error> {
+        self.front.clear();
+        self.back.clear();
+        self.encoder.encode_split_from(command, head, content_len, &mut self.front, &mut self.back)?;
+        let tail = std::mem::take(&mut self.back);
+        self.write_parts(prefix, piece, out);
+        self.tail = Some(tail);
+        Ok(())
+    }
+
+    /// Writes one more piece; behind the last one what follows the content.
+    pub fn write_piece(&mut self, piece: BodyOf<'_>, more: bool, out: &mut Out<'_>) {
+        self.front.clear();
+        self.back.clear();
+        if !more {
+            self.back = self.tail.take().unwrap_or_default();
+        }
+        self.write_parts(&[], piece, out);
     }
 
     fn write_parts(&mut self, prefix: &[u8], body: BodyOf<'_>, out: &mut Out<'_>) {

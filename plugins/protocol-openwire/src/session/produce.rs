@@ -196,17 +196,25 @@ impl Core {
                 }
             },
         };
-        let (meta, kept) = self.publish_meta(message, producer, through, new, transaction);
+        let size = counted_size(message, frame.handed_on());
+        let (meta, kept) = self.publish_meta(message, producer, through, new, transaction, size);
         let from = out.position();
-        let body = convert::to_publish(message, frame.bytes(), now, out)
-            .map_err(|error| Exception::new(class::MESSAGE_FORMAT, error.to_string()).refused())?;
+        let converted = match frame.handed_on() {
+            None => convert::to_publish(message, frame.bytes(), now, out),
+            Some(_) => convert::to_publish_behind(message, frame.bytes(), now, out),
+        };
+        let body =
+            converted.map_err(|error| Exception::new(class::MESSAGE_FORMAT, error.to_string()).refused())?;
         let head = out.arena_piece(from);
         let body = match body {
             BodyPlace::None => Piece::NONE,
             BodyPlace::Frame(range) => frame.piece(range, out),
             BodyPlace::Owned(bytes) => out.own(bytes),
         };
-        out.publish(meta, head, body, false);
+        match frame.handed_on() {
+            None => out.publish(meta, head, body, false),
+            Some(_) => out.publish_behind(meta, head, body),
+        }
         if out.overflowed() {
             return Ok(Step::Full);
         }
@@ -258,13 +266,13 @@ impl Core {
         through: Through,
         new: bool,
         transaction: u64,
+        size: i32,
     ) -> (VerbMeta, Option<Kept>) {
         let Through { number, windowed } = through;
         let respond = message.response_required.then_some(message.command_id);
         // Whoever waits for no response hears of a refusal by the commit, which waits for the message.
         let waiting = if respond.is_none() { transaction } else { 0 };
         let kept = if windowed && respond.is_none() {
-            let size = counted_size(message);
             Some(Kept::Windowed { producer: producer.clone(), size, transaction: waiting })
         } else if new {
             Some(Kept::FirstPublish { number, respond, transaction: waiting })
@@ -317,9 +325,10 @@ impl Core {
 }
 
 /// What a message counts for in its producer's window: as the Java client counts it.
-fn counted_size(message: &Message) -> i32 {
+fn counted_size(message: &Message, handed_on: Option<usize>) -> i32 {
     const LEAST: usize = 1024;
     let len = |blob: &Option<crate::codec::Blob>| blob.as_ref().map_or(0, crate::codec::Blob::len);
-    let size = LEAST + len(&message.content) + len(&message.marshalled_properties);
+    let content = handed_on.unwrap_or_else(|| len(&message.content));
+    let size = LEAST + content + len(&message.marshalled_properties);
     i32::try_from(size).unwrap_or(i32::MAX)
 }

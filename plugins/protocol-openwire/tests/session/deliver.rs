@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deliveries to consumers.
 
-use crate::peer::{Peer, delivery, sample, text_delivery};
+use crate::peer::{Peer, delivery, pieces_of, sample, text_delivery};
 use bytes::Bytes;
 use sabir_model::Delivery;
 use sabir_model::delivery::DeliveryKind;
 use sabir_model::fields;
 use sabir_model::message::BodyKind;
 use sabir_model::verb::{Outcome, Settle, Verb};
-use sabir_protocol_openwire::codec::{Command, MessageKind, mutf8};
+use sabir_protocol_openwire::codec::{Command, KeepAliveInfo, MessageKind, mutf8};
 use sabir_sdk::protocol::Capacities;
 
 #[test]
@@ -44,6 +44,37 @@ fn bodies_large_and_small_arrive_whole_also_in_pieces() {
             assert_eq!(message.content.unwrap().bytes(&[]), Some(&body[..]), "{len} {pieces:?}");
         }
     }
+}
+
+#[test]
+fn a_long_body_is_written_as_it_comes_and_nothing_else_between_its_pieces() {
+    let body: Vec<u8> = (0..300_000u32).map(|at| at as u8).collect();
+    let one = delivery(1, 1, sample(1, BodyKind::Bytes, &body));
+    let mut peer = Peer::connected();
+    peer.consumer(1, "Q", 10);
+    peer.deliver_first_pieces(&one, 100_000, 2);
+    assert!(peer.unread() > 200_000);
+    // Its answer waits for the end of the message.
+    let before = peer.unread();
+    peer.ask(Command::KeepAliveInfo(KeepAliveInfo { response_required: true, ..KeepAliveInfo::default() }));
+    assert_eq!(peer.unread(), before);
+    let last = pieces_of(&one, 100_000).pop().unwrap();
+    assert_eq!(peer.deliver(&[last]), 1);
+    let message = peer.take_dispatch().message.unwrap();
+    assert_eq!(message.content.unwrap().bytes(&[]), Some(&body[..]));
+    peer.deliver(&[text_delivery(1, 2)]);
+    assert!(peer.take_commands().len() > 1);
+}
+
+#[test]
+fn a_session_that_ends_in_the_midst_of_a_long_body_closes_the_link_without_a_word() {
+    let one = delivery(1, 1, sample(1, BodyKind::Bytes, &[7; 300_000]));
+    let mut peer = Peer::connected();
+    peer.consumer(1, "Q", 10);
+    peer.deliver_first_pieces(&one, 100_000, 1);
+    let before = peer.unread();
+    peer.close("the end");
+    assert_eq!((peer.unread(), peer.closed), (before, true));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sabir_model::Delivery;
 use sabir_model::delivery::DeliveryKind;
-use sabir_model::message::{BodyKind, Field, Fixed, HeadWriter, Message as ModelMessage};
+use sabir_model::message::{Apart, BodyKind, Field, Fixed, HeadWriter, Message as ModelMessage, Piece};
 use sabir_model::property::Value;
 use sabir_model::verb::{Answer, Reason, Refusal, Reply, Request, Told, Verb};
 use sabir_protocol_openwire::codec::{
@@ -121,13 +121,19 @@ impl Peer {
     }
 
     /// The client sends a command. Answers its number.
-    pub fn send(&mut self, mut command: Command) -> i32 {
+    pub fn send(&mut self, command: Command) -> i32 {
+        let bytes = self.frame(command);
+        self.send_bytes(&bytes);
+        self.commands
+    }
+
+    /// The client's next command as bytes, to be sent.
+    pub fn frame(&mut self, mut command: Command) -> Vec<u8> {
         self.commands += 1;
         command.set_command_id(self.commands);
         let mut bytes = Vec::new();
         self.encoder.encode(&command, &mut bytes).unwrap();
-        self.send_bytes(&bytes);
-        self.commands
+        bytes
     }
 
     /// The client sends bytes.
@@ -157,6 +163,11 @@ impl Peer {
         self.buffers.drain_requests(input, &mut self.assembler, &mut self.requests).unwrap();
         self.closed |= self.buffers.close();
         self.buffers.full()
+    }
+
+    /// Bytes of a body that the broker has and whose message is to come.
+    pub fn pending_bytes(&self) -> usize {
+        self.assembler.pending_bytes()
     }
 
     /// Bytes that the session has not taken.
@@ -220,11 +231,28 @@ impl Peer {
 
     /// The broker delivers a body in pieces.
     pub fn deliver_pieces(&mut self, delivery: &Delivery, piece_bytes: usize) {
-        self.buffers.reset();
         let one = std::slice::from_ref(delivery);
-        let array = DeliveryArray::in_pieces(one, piece_bytes);
-        self.session.on_deliveries(self.now, array.lend(), &mut self.buffers.out());
-        self.collect(&[], one);
+        let mut array = DeliveryArray::in_pieces(one, piece_bytes);
+        while array.raw().1 > 0 {
+            self.buffers.reset();
+            let taken = self.session.on_deliveries(self.now, array.lend(), &mut self.buffers.out());
+            let before = self.output.len();
+            self.collect(&[], one);
+            assert!(taken > 0 || self.output.len() > before, "the session takes nothing");
+            array = array.after(taken);
+        }
+    }
+
+    /// The broker delivers the first pieces of a body, each in a call of its own, as one that has no more of it.
+    pub fn deliver_first_pieces(&mut self, delivery: &Delivery, piece_bytes: usize, count: usize) {
+        for piece in pieces_of(delivery, piece_bytes).iter().take(count) {
+            assert_eq!(self.deliver(std::slice::from_ref(piece)), 1);
+        }
+    }
+
+    /// Bytes that the client has and that make no whole frame yet.
+    pub fn unread(&self) -> usize {
+        self.output.len()
     }
 
     /// The flow changes.
@@ -450,6 +478,26 @@ pub fn delivery(subscription: u64, tag: u64, message: ModelMessage) -> Delivery 
             group_first: false,
         },
     }
+}
+
+/// A delivery with its body in pieces.
+pub fn pieces_of(delivery: &Delivery, piece_bytes: usize) -> Vec<Delivery> {
+    let DeliveryKind::Message { message, .. } = &delivery.kind else { panic!("no message") };
+    let body = message.body_bytes();
+    let mut at = 0;
+    let mut pieces = Vec::new();
+    while at < body.len() {
+        let end = body.len().min(at + piece_bytes);
+        let (more, continued, total) = (end < body.len(), at > 0, body.len() as u64);
+        let piece = Piece { bytes: body.slice(at..end), total, more, continued };
+        let mut part = delivery.clone();
+        if let DeliveryKind::Message { message, .. } = &mut part.kind {
+            *message = message.with_body(Apart::Piece(Box::new(piece)));
+        }
+        pieces.push(part);
+        at = end;
+    }
+    pieces
 }
 
 /// A text on its way; its number is its tag.

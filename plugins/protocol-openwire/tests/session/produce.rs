@@ -191,6 +191,32 @@ fn a_large_message_is_taken_as_it_comes() {
 }
 
 #[test]
+fn a_long_message_is_handed_on_before_it_is_whole_to_a_destination_that_is_new_too() {
+    let mut peer = producing();
+    let text = "x".repeat(1_000_000);
+    let sent = text_message(1, 1, "elsewhere", &text);
+    let content = sent.content.clone().unwrap();
+    let message = Message { response_required: true, ..sent };
+    let frame = peer.frame(Command::Message(Box::new(message)));
+    let mut pieces = 0;
+    for chunk in frame.chunks(100_000) {
+        peer.send_bytes(chunk);
+        pieces += usize::from(peer.pending_bytes() > 0);
+    }
+    assert!(pieces > 8, "the broker has had something of it from {pieces} of the reads");
+    assert!(matches!(peer.take().verb, Verb::Attach(_)));
+    let publish = peer.take();
+    let Verb::Publish(published) = &publish.verb else { panic!("no publish") };
+    assert_eq!(published.head().body_encoding(), sabir_model::body::JMS);
+    assert_eq!(Some(published.body()), content.bytes(&[]));
+    assert!(publish.confirm);
+    // What comes behind it is taken as ever.
+    peer.send(Command::Message(Box::new(text_message(1, 2, "elsewhere", "short"))));
+    let Verb::Publish(published) = peer.take().verb else { panic!("no publish") };
+    assert_eq!(published.body(), b"short");
+}
+
+#[test]
 fn a_frame_larger_than_the_largest_message_ends_the_link_before_it_takes_memory() {
     let mut peer = producing();
     let len = (MAX_MESSAGE_BYTES + 1_000_000) as u32;

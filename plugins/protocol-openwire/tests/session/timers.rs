@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signs of life and time-outs.
 
-use crate::peer::Peer;
+use crate::peer::{Peer, text_message};
 use sabir_protocol_openwire::codec::{Command, KeepAliveInfo};
 use sabir_sdk::protocol::Capacities;
 
@@ -45,9 +45,9 @@ fn a_silent_peer_is_left_and_half_a_frame_is_no_silence() {
 #[test]
 fn a_frame_that_is_begun_goes_on_or_the_link_ends() {
     let mut peer = Peer::logged_in(r#"{"frame_timeout_ms": 1000}"#, 12, Capacities::default());
-    let mut bytes = 1_000_000u32.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&[0; 70_000]);
-    peer.send_bytes(&bytes);
+    let message = text_message(1, 1, "Q", &"x".repeat(1_000_000));
+    let frame = peer.frame(Command::Message(Box::new(message)));
+    peer.send_bytes(&frame[..70_000]);
     peer.advance(999);
     peer.send_bytes(&[0; 10]);
     peer.advance(999);

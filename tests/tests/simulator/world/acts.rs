@@ -8,10 +8,10 @@ use crate::ledger::{Id, Place, Publish, Tx};
 use crate::scene::{DESKS, Desk, PASSING, REFUSING, SOURCES, SUBSCRIPTIONS, TARGETS};
 use bytes::Bytes;
 use sabir_engine::{Client as Who, Input};
-use sabir_model::message::{BodyKind, Field, Fixed, HeadWriter, Message};
+use sabir_model::message::{Apart, BodyKind, Field, Fixed, HeadWriter, Message};
 use sabir_model::property::Value;
 use sabir_model::verb::{Attach, Outcome, Settle, SettleRange, Subscribe, Transact};
-use sabir_model::{BranchAct, Destination, SessionId, Verb};
+use sabir_model::{BranchAct, Destination, Request, SessionId, Verb};
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -68,6 +68,7 @@ impl World {
                 // It may have been refused over the lost connection, which then told nobody, and later ones taken.
                 self.ledger.lost_order(id);
             }
+            self.send_pieces(client, &message);
             self.ask(client, Asked::Publish(id), true, producer, 0, Verb::Publish(message));
         }
     }
@@ -130,8 +131,12 @@ impl World {
         };
         let size = if self.random.chance(2) { 5_000 } else { pick(&mut self.random, 300) };
         let sequence = is_counting(client).then(|| self.clients[client].count(target));
-        let message = write_message(&fixed, id, size, sequence);
+        let mut message = write_message(&fixed, id, size, sequence);
         let tx = if self.random.chance(70) { self.clients[client].tx } else { None };
+        // A branch with such a message cannot be prepared.
+        if tx.is_none() && self.random.chance(6) {
+            message = self.in_pieces(id, &message);
+        }
         // Order is promised among messages of one producer, one priority and one mode that every selector treats alike.
         let plain = !delayed && tx.is_none();
         let kind = u16::from(priority) * 4 + u16::from(persistent) * 2 + (id % 2) as u16;
@@ -152,7 +157,47 @@ impl World {
             let unanswered = Unanswered { id, producer, message: message.clone() };
             self.clients[client].unanswered.insert(id, unanswered);
         }
+        self.send_pieces(client, &message);
         self.ask(client, Asked::Publish(id), confirm, producer, tx.unwrap_or(0), Verb::Publish(message));
+    }
+
+    /// The message as one whose body is sent in pieces, before it.
+    fn in_pieces(&mut self, id: Id, message: &Message) -> Message {
+        let body = message.body_bytes();
+        let apart = message.with_body(Apart::Arrived(body.len() as u64));
+        self.bodies.insert(id, body);
+        apart
+    }
+
+    /// Sends the body of a message in pieces, if that is how it is sent. Sometimes the client is lost meanwhile, or gives up
+    /// and begins anew.
+    fn send_pieces(&mut self, client: usize, message: &Message) {
+        let number = message.head().property("number");
+        let (Some(Apart::Arrived(_)), Some(Value::Long(number))) = (message.body_apart(), number) else {
+            return;
+        };
+        let Some(body) = self.bodies.get(&(number as Id)).cloned() else { return };
+        self.counts.in_pieces += 1;
+        if self.random.chance(5) {
+            self.note(format!("client {client} begins the body of {number} and leaves it"));
+            self.tell_pieces(client, &body[..body.len() / 2]);
+        }
+        self.tell_pieces(client, &body);
+    }
+
+    fn tell_pieces(&mut self, client: usize, body: &[u8]) {
+        let Some(session) = self.clients[client].session else { return };
+        let step = 1 + pick(&mut self.random, body.len().max(2));
+        for (at, piece) in body.chunks(step).enumerate() {
+            let verb = Verb::Piece { bytes: Bytes::copy_from_slice(piece), first: at == 0 };
+            let mut requests = vec![Request { token: 0, confirm: false, id: 0, transaction: 0, verb }];
+            self.tell(Input::Requests { session, requests: &mut requests });
+            self.take_outputs();
+            if self.random.chance(20) {
+                let done = self.with_broker(|broker, _| broker.submit().map(|_| ()));
+                self.after(done);
+            }
+        }
     }
 
     fn subscribe(&mut self, client: usize) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the broker says, and what the ledger is told of it.
 
-use super::World;
+use super::{World, pick};
 use crate::client::{Asked, From, Held, holder};
 use crate::ledger::{DEAD_LETTERS, Id, Place};
 use crate::scene::{PASSING, TARGETS, origin_place};
+use bytes::Bytes;
 use sabir_model::delivery::{Delivery, DeliveryKind};
 use sabir_model::message::{Field, Message};
 use sabir_model::property::Value;
@@ -100,7 +101,7 @@ impl World {
             DeliveryKind::Cancelled { .. } => return,
         };
         self.delivered += 1;
-        let Some(id) = identity(&message) else {
+        let Some(id) = self.body_of(&message).and_then(|body| identity(&message, &body)) else {
             return self.ledger.violations.push(format!("a damaged message was delivered: {message:?}"));
         };
         let Some(place) = self.place_of(id, taken.from) else {
@@ -127,6 +128,27 @@ impl World {
         if self.draining && place == DEAD_LETTERS {
             self.dead_letter(id, &label);
         }
+    }
+
+    /// The body of a message, wherever it lies. One that is being sent in pieces must stay there meanwhile, whatever becomes
+    /// of the message.
+    fn body_of(&mut self, message: &Message) -> Option<Bytes> {
+        let Some(stored) = message.stored_body() else { return Some(message.body_bytes()) };
+        self.counts.from_pieces += 1;
+        if self.being_sent.len() > 3 {
+            let at = pick(&mut self.random, self.being_sent.len());
+            self.being_sent.swap_remove(at);
+        }
+        self.being_sent.push(message.clone());
+        self.broker.as_ref()?.body(stored.at()).ok().map(Bytes::from)
+    }
+
+    /// What is being sent in pieces is still there.
+    pub(super) fn check_being_sent(&mut self) {
+        let Some(broker) = &self.broker else { return };
+        let bodies = self.being_sent.iter().filter_map(Message::stored_body);
+        let lost = bodies.filter_map(|stored| broker.body(stored.at()).err());
+        self.ledger.violations.extend(lost);
     }
 
     fn hold(&mut self, client: usize, session: SessionId, held: Held, again: bool) {
@@ -181,10 +203,10 @@ impl World {
 }
 
 /// The number of a message, if its three places agree.
-fn identity(message: &Message) -> Option<Id> {
+fn identity(message: &Message, body: &[u8]) -> Option<Id> {
     let head = message.head();
     let Some(Value::Long(number)) = head.property("number") else { return None };
-    let body = std::str::from_utf8(message.body()).ok()?;
+    let body = std::str::from_utf8(body).ok()?;
     let in_body: i64 = body.split(' ').next()?.parse().ok()?;
     let in_id = head.text(Field::Id)? == format!("ID:{number}");
     (in_body == number && in_id).then_some(number as Id)

@@ -9,9 +9,10 @@ use crate::client::{Asked, Client, Held};
 use crate::ledger::{Id, Ledger, Tx};
 use crate::scene::{QUEUES, REFUSING};
 use branches::InDoubt;
+use bytes::Bytes;
 use sabir_engine::{Config, Input, PolicyRule, WhenFull};
 use sabir_model::store::TEMPORARY;
-use sabir_model::{Now, Request, SessionId, Verb};
+use sabir_model::{Message, Now, Request, SessionId, Verb};
 use sabir_sdk::{ErrorCode, Host};
 use sabir_store_journal::Journal;
 use sabir_testkit::disk::{Dice, Faults, SimDisk};
@@ -86,6 +87,10 @@ pub struct World {
     armed: bool,
     /// What the disk was told to do wrong.
     faults: Faults,
+    /// Bodies that are sent in pieces, by the number of their message.
+    bodies: BTreeMap<Id, Bytes>,
+    /// Messages whose bodies are on their way to a client.
+    being_sent: Vec<Message>,
     /// The target of each message.
     targets: BTreeMap<Id, usize>,
     latest_unix_ms: i64,
@@ -118,10 +123,14 @@ pub struct Counts {
     pub sent_again: u64,
     /// Of these, those that the broker had already.
     pub repeated: u64,
+    /// Publishes with their body in pieces.
+    pub in_pieces: u64,
+    /// Deliveries of such.
+    pub from_pieces: u64,
 }
 
 impl Counts {
-    fn all(&mut self) -> [&mut u64; 10] {
+    fn all(&mut self) -> [&mut u64; 12] {
         [
             &mut self.parked,
             &mut self.refused_batches,
@@ -133,6 +142,8 @@ impl Counts {
             &mut self.recovered,
             &mut self.sent_again,
             &mut self.repeated,
+            &mut self.in_pieces,
+            &mut self.from_pieces,
         ]
     }
 
@@ -170,6 +181,8 @@ impl World {
             draining: false,
             armed: false,
             faults: Faults::default(),
+            bodies: BTreeMap::new(),
+            being_sent: Vec::new(),
             targets: BTreeMap::new(),
             latest_unix_ms: 0,
             crashes: 0,
@@ -192,6 +205,19 @@ impl World {
         self.drain();
         self.count_repeated();
         self.ledger.finish();
+        self.find_strays();
+    }
+
+    /// Once it has started on what an orderly stop has left, the broker keeps no body that nothing needs.
+    fn find_strays(&mut self) {
+        for _ in 0..2 {
+            let done = self.clean_stop();
+            self.after(done);
+        }
+        let strays = self.broker.as_ref().map_or(0, |broker| broker.stray_bodies);
+        if strays > 0 {
+            self.ledger.violations.push(format!("{strays} bodies are kept that nothing needs"));
+        }
     }
 
     /// Plays so many steps and tells the story.
@@ -271,10 +297,13 @@ impl World {
             }
             Step::Submit => self.with_broker(|broker, _| broker.submit().map(|_| ())),
             Step::Sync => self.with_broker(|broker, random| broker.sync(random, false).map(|_| ())),
-            Step::Read => self.with_broker(|broker, random| {
-                broker.read(random);
-                broker.retry_refused()
-            }),
+            Step::Read => {
+                self.check_being_sent();
+                self.with_broker(|broker, random| {
+                    broker.read(random);
+                    broker.retry_refused()
+                })
+            }
             Step::Time => {
                 let ms = self.random.roll() % if self.random.chance(10) { 40_000 } else { 200 };
                 self.advance(ms)
@@ -370,6 +399,7 @@ impl World {
             client.lost_session(&mut self.ledger);
         }
         self.count_repeated();
+        self.being_sent.clear();
         // The store is dropped without a close, then the disk forgets and tears what was not synced.
         self.broker = None;
         self.armed = false;
@@ -413,6 +443,7 @@ impl World {
         for client in 0..self.clients.len() {
             self.lose(client);
         }
+        self.being_sent.clear();
         self.with_broker(|broker, random| broker.settle_down(random))?;
         self.take_outputs();
         self.count_repeated();

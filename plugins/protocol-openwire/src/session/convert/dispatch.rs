@@ -227,6 +227,17 @@ fn property_is_missing(map: &[u8], name: &str) -> bool {
     sabir_model::property::find(map, name).is_none()
 }
 
+/// Whether the body of a delivery, of which only a piece is here, can be written as it comes: its form needs no change, and
+/// what stands in front of it does not depend on what it holds.
+pub fn goes_as_it_is(head: &Head<'_>) -> bool {
+    match (head.body_encoding(), head.body_kind()) {
+        (body::JMS | body::JMS_COMPRESSED, _) => true,
+        (body::CANONICAL, BodyKind::Bytes | BodyKind::Object) => true,
+        (body::CANONICAL, _) => head.plain_text() && head.body_kind() != BodyKind::None,
+        _ => false,
+    }
+}
+
 /// The kind of message, whether its body is compressed, and what its content is.
 fn content(delivery: &DeliveryRef<'_>) -> Result<(MessageKind, bool, ContentPlan), ConvertError> {
     let head = &delivery.head;
@@ -240,7 +251,7 @@ fn content(delivery: &DeliveryRef<'_>) -> Result<(MessageKind, bool, ContentPlan
     };
     let is_empty = delivery.body.is_empty();
     let plan = match head.body_encoding() {
-        body::CANONICAL => canonical_content(head, delivery.body),
+        body::CANONICAL => canonical_content(head, delivery.body, delivery.body_total),
         body::JMS | body::JMS_COMPRESSED if is_empty => ContentPlan::Null,
         body::JMS | body::JMS_COMPRESSED => ContentPlan::Body(None),
         other => return Err(ConvertError::Body(BodyError::Encoding(other))),
@@ -249,14 +260,14 @@ fn content(delivery: &DeliveryRef<'_>) -> Result<(MessageKind, bool, ContentPlan
     Ok((kind, compressed, plan))
 }
 
-fn canonical_content(head: &Head<'_>, body: &[u8]) -> ContentPlan {
+fn canonical_content(head: &Head<'_>, body: &[u8], total: u64) -> ContentPlan {
     let as_it_is = head.plain_text();
     match head.body_kind() {
         BodyKind::None => ContentPlan::Null,
         // Java's reader takes no bytes for the end of a map that goes on.
         BodyKind::Map if body.is_empty() => ContentPlan::Null,
         BodyKind::Bytes | BodyKind::Object => ContentPlan::Body(None),
-        BodyKind::Text => text_content(as_it_is, body),
+        BodyKind::Text => text_content(as_it_is, body, total),
         BodyKind::Map if as_it_is || java::check_map(body) == Ok(true) => ContentPlan::Body(None),
         BodyKind::Stream if as_it_is || java::check_stream(body) == Ok(true) => ContentPlan::Body(None),
         BodyKind::Map => {
@@ -272,10 +283,10 @@ fn canonical_content(head: &Head<'_>, body: &[u8]) -> ContentPlan {
     }
 }
 
-fn text_content(as_it_is: bool, body: &[u8]) -> ContentPlan {
+fn text_content(as_it_is: bool, body: &[u8], total: u64) -> ContentPlan {
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     if as_it_is || java::is_plain(body) {
-        return ContentPlan::Body(Some(length(body.len())));
+        return ContentPlan::Body(Some(length(usize::try_from(total).unwrap_or(usize::MAX))));
     }
     // What calls itself text and is none is shown as far as it can be.
     let text = String::from_utf8_lossy(body);

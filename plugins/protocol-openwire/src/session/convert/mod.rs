@@ -26,10 +26,10 @@ mod property;
 mod publish;
 mod rest;
 
-pub use dispatch::{ContentPlan, to_message};
+pub use dispatch::{ContentPlan, goes_as_it_is, to_message};
 pub use error::ConvertError;
 pub use names::Names;
-pub use publish::{BodyPlace, to_publish};
+pub use publish::{BodyPlace, to_publish, to_publish_behind};
 
 /// The namespace of the annotation for what OpenWire alone understands.
 pub const ANNOTATION: &str = "openwire";

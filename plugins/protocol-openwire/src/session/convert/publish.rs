@@ -38,9 +38,40 @@ pub fn to_publish<B: HeadBuffer>(
     now: Now,
     head: &mut B,
 ) -> Result<BodyPlace, ConvertError> {
+    let body = Body::of(message, frame)?;
+    write_head(message, frame, now, head, body)
+}
+
+/// The same for a message whose content was cut out of its frame, and was handed on before as it is. What was not looked
+/// into is left in Java's form.
+///
+/// # Errors
+///
+/// As of [`to_publish`].
+pub fn to_publish_behind<B: HeadBuffer>(
+    message: &Message,
+    frame: &[u8],
+    now: Now,
+    head: &mut B,
+) -> Result<BodyPlace, ConvertError> {
+    let kind = kind_of(message);
+    let encoding = match kind {
+        _ if message.compressed => body::JMS_COMPRESSED,
+        BodyKind::Bytes | BodyKind::Object => body::CANONICAL,
+        BodyKind::None | BodyKind::Text | BodyKind::Map | BodyKind::Stream => body::JMS,
+    };
+    write_head(message, frame, now, head, Body { kind, encoding, place: BodyPlace::None })
+}
+
+fn write_head<B: HeadBuffer>(
+    message: &Message,
+    frame: &[u8],
+    now: Now,
+    head: &mut B,
+    body: Body,
+) -> Result<BodyPlace, ConvertError> {
     let map = bytes_of(message.marshalled_properties.as_ref(), frame, "properties")?;
     let properties = property::receive(map)?;
-    let body = Body::of(message, frame)?;
     let fixed = fixed(message, now, &properties, &body);
     let mut writer = HeadWriter::new(head, &fixed);
     message_id::write(message.message_id.as_ref().ok_or(ConvertError::Missing("id"))?, &mut writer)?;
@@ -151,6 +182,18 @@ fn producer_sequence(message: &Message) -> Option<u64> {
     u64::try_from(id.producer_sequence_id).ok()
 }
 
+fn kind_of(message: &Message) -> BodyKind {
+    match message.kind {
+        // Where a blob message's body is, only OpenWire understands.
+        MessageKind::Plain | MessageKind::Blob => BodyKind::None,
+        MessageKind::Bytes => BodyKind::Bytes,
+        MessageKind::Map => BodyKind::Map,
+        MessageKind::Object => BodyKind::Object,
+        MessageKind::Stream => BodyKind::Stream,
+        MessageKind::Text => BodyKind::Text,
+    }
+}
+
 /// The body of a message.
 struct Body {
     kind: BodyKind,
@@ -160,15 +203,7 @@ struct Body {
 
 impl Body {
     fn of(message: &Message, frame: &[u8]) -> Result<Body, ConvertError> {
-        let kind = match message.kind {
-            // Where a blob message's body is, only OpenWire understands.
-            MessageKind::Plain | MessageKind::Blob => BodyKind::None,
-            MessageKind::Bytes => BodyKind::Bytes,
-            MessageKind::Map => BodyKind::Map,
-            MessageKind::Object => BodyKind::Object,
-            MessageKind::Stream => BodyKind::Stream,
-            MessageKind::Text => BodyKind::Text,
-        };
+        let kind = kind_of(message);
         let Some(blob) = &message.content else {
             // In Java's form no bytes are null, which is not the same as empty.
             let encoding = if kind == BodyKind::None { body::CANONICAL } else { body::JMS };
