@@ -266,7 +266,12 @@ impl World {
     }
 
     fn start(&mut self) {
-        let journal = Journal::open_on(Arc::new(self.disk.clone()), crate::small_files(), Host::none());
+        let mut options = crate::small_files();
+        // In a third of the worlds the journal moves whatever it can move, all the time.
+        if self.seed.is_multiple_of(3) {
+            (options.move_always, options.move_below_percent) = (true, 90);
+        }
+        let journal = Journal::open_on(Arc::new(self.disk.clone()), options, Host::none());
         let journal = match journal {
             Ok(journal) => journal,
             Err(error) if error.code == ErrorCode::Full && self.faults.capacity_bytes.is_some() => {
