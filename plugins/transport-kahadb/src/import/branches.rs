@@ -10,12 +10,16 @@ use crate::message;
 use sabir_protocol_openwire::codec::{
     Command, DataStructure, Message, ObjectId, TransactionId, TransactionInfo, XaTransactionId,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Import {
     /// Prepares what was prepared.
     pub(super) fn branches(&mut self, sending: &mut Sending, replay: &Replay) -> Result<(), Ended> {
         let mut there: Option<Vec<XaTransactionId>> = None;
+        // What branches before have acknowledged: ActiveMQ writes it down again for those behind, whose consumers have not
+        // heard of it.
+        let mut taken: BTreeSet<(Name, u128, Option<String>)> = BTreeSet::new();
         for (id, steps) in replay.prepared() {
             let Transaction::Xa { format, global, branch } = id else { continue };
             let xid = XaTransactionId {
@@ -29,9 +33,16 @@ impl Import {
                 None => there.insert(prepared(&mut sending.main).unwrap_or_default()),
             };
             let shown = format!("the prepared branch {}", TransactionId::Xa(xid.clone()));
+            let own = |step: &&Step| match *step {
+                Step::Remove { destination, id, subscription, .. } => {
+                    taken.insert((destination.clone(), *id, subscription.clone()))
+                }
+                Step::Add { .. } => true,
+            };
+            let steps: Vec<Step> = steps.iter().filter(own).cloned().collect();
             let done = match known.contains(&xid) {
                 true => Ok(()),
-                false => self.branch(sending, replay, &Arc::new(TransactionId::Xa(xid)), steps),
+                false => self.branch(sending, replay, &Arc::new(TransactionId::Xa(xid)), &steps),
             };
             match done {
                 Ok(()) => self.report.prepared += 1,

@@ -94,7 +94,8 @@ pub enum Step {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Open {
     steps: Vec<Step>,
-    prepared: bool,
+    /// The how manieth record has prepared it.
+    prepared: Option<u64>,
 }
 
 /// A message that is put off.
@@ -168,13 +169,14 @@ pub fn replay(directory: &Path, progress: &mut Progress<'_>) -> io::Result<(Repl
 }
 
 impl Replay {
-    /// The branches that were prepared and not ended, with what they will do.
+    /// The branches that were prepared and not ended, in that order, with what they will do.
     pub fn prepared(&self) -> impl Iterator<Item = (&Transaction, &[Step])> {
-        let prepared = self.open.iter().filter(|(id, open)| {
-            // What is local ends with its connection, whatever was said of it.
-            open.prepared && matches!(id, Transaction::Xa { .. })
-        });
-        prepared.map(|(id, open)| (id, &open.steps[..]))
+        // What is local ends with its connection, whatever was said of it.
+        let branches = self.open.iter().filter(|(id, _)| matches!(id, Transaction::Xa { .. }));
+        let mut prepared: Vec<_> =
+            branches.filter_map(|(id, open)| Some((open.prepared?, id, &open.steps[..]))).collect();
+        prepared.sort_by_key(|(at, ..)| *at);
+        prepared.into_iter().map(|(_, id, steps)| (id, steps))
     }
 
     fn record(&mut self, location: Location, record: &[u8]) {
@@ -190,7 +192,7 @@ impl Replay {
             Entry::Add(add) => self.add(location, &add),
             Entry::Update(add) => self.update(location, &add),
             Entry::Remove(remove) => self.remove(&remove),
-            Entry::Prepare(id) => self.open.entry(id).or_default().prepared = true,
+            Entry::Prepare(id) => self.open.entry(id).or_default().prepared = Some(self.records),
             Entry::Commit(id) => {
                 let steps = self.open.remove(&id).unwrap_or_default().steps;
                 steps.into_iter().for_each(|step| self.step(step));
