@@ -40,6 +40,10 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// Room for data in MiB: the data folder is then a small disk of its own, that is gone with the broker.
     pub disk_mib: Option<u32>,
+    /// A program, with arguments, that runs the broker as its own arguments say, as `strace -f` does.
+    pub under: Vec<String>,
+    /// Where the broker's log goes.
+    pub log: PathBuf,
 }
 
 impl Options {
@@ -51,6 +55,8 @@ impl Options {
             arguments: Vec::new(),
             environment: Vec::new(),
             disk_mib: None,
+            under: Vec::new(),
+            log: data.with_extension("log"),
         }
     }
 
@@ -61,11 +67,18 @@ impl Options {
     }
 
     fn command(&self) -> Command {
-        let mut command =
-            self.disk_mib.map_or_else(|| Command::new(program()), |size| self.on_small_disk(size));
+        let mut command = self.disk_mib.map_or_else(|| self.bare(), |size| self.on_small_disk(size));
         command.arg("run").arg("--plugins").arg(&self.plugins).arg("--data").arg(&self.data);
         command.args(["--listen", "tcp://127.0.0.1:0"]).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
+        command
+    }
+
+    fn bare(&self) -> Command {
+        let mut words = self.under.iter();
+        let Some(first) = words.next() else { return Command::new(program()) };
+        let mut command = Command::new(first);
+        command.args(words).arg(program());
         command
     }
 
@@ -100,8 +113,16 @@ impl Options {
 
     /// Starts a broker and waits until it is ready.
     pub fn start(&self) -> Broker {
-        let log = self.data.with_extension("log");
-        let file = File::options().create(true).append(true).open(&log).expect("the log can be written");
+        self.try_start().unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    /// Starts a broker and waits until it is ready, or until it has ended.
+    ///
+    /// # Errors
+    /// How it ended, and all that it wrote.
+    pub fn try_start(&self) -> Result<Broker, Refusal> {
+        let file = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
+        let log_begin = file.metadata().map_or(0, |meta| meta.len());
         let mut child = self.command().stdout(Stdio::piped()).stderr(file).spawn().expect("sabir starts");
         let output = child.stdout.take().expect("standard output is piped");
         let (sender, lines) = channel();
@@ -113,9 +134,30 @@ impl Options {
                 }
             }
         });
-        let mut broker = Broker { child, address: ([0, 0, 0, 0], 0).into(), log };
-        broker.address = broker.announced(&lines);
-        broker
+        let mut broker =
+            Broker { child, address: ([0, 0, 0, 0], 0).into(), log: self.log.clone(), log_begin };
+        match broker.announced(&lines) {
+            Some(address) => broker.address = address,
+            None => {
+                let status = broker.wait();
+                return Err(Refusal { status, words: broker.log() });
+            }
+        }
+        Ok(broker)
+    }
+}
+
+/// A broker that ended before it was ready.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub status: ExitStatus,
+    /// What it logged.
+    pub words: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "sabir has ended ({}) before it was ready; it wrote: {}", self.status, self.words)
     }
 }
 
@@ -126,6 +168,7 @@ pub struct Broker {
     /// Where STOMP is spoken.
     pub address: SocketAddr,
     log: PathBuf,
+    log_begin: u64,
 }
 
 impl Broker {
@@ -134,13 +177,14 @@ impl Broker {
         Options::new(data).start()
     }
 
-    fn announced(&mut self, lines: &Receiver<String>) -> SocketAddr {
+    /// Where it listens, once it is ready; `None`: it has ended.
+    fn announced(&mut self, lines: &Receiver<String>) -> Option<SocketAddr> {
         let deadline = Instant::now() + PATIENCE;
         let mut address = None;
         loop {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) if line == "ready" => {
-                    return address.expect("a listener is announced before `ready`");
+                    return Some(address.expect("a listener is announced before `ready`"));
                 }
                 Ok(line) => {
                     let words: Vec<&str> = line.split_whitespace().collect();
@@ -149,17 +193,19 @@ impl Broker {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => panic!("sabir is not ready; it wrote: {}", self.log()),
-                Err(RecvTimeoutError::Disconnected) => panic!("sabir has ended; it wrote: {}", self.log()),
+                Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
     }
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        let all = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(all.get(self.log_begin as usize..).unwrap_or_default()).into_owned()
     }
 
-    fn pid(&self) -> Pid {
+    /// Its process.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The project's own tasks: `cargo xtask run | test | tidy | headers | bench`.
+//! The project's own tasks: `cargo xtask run | test | tidy | seeded | headers | bench`.
 //!
 //! Everything that a developer or a CI machine does with this repository goes through here, so that both do the
 //! same. Nothing here is part of the broker.
@@ -30,6 +30,8 @@ enum Task {
     Test(test::TestArguments),
     /// Check the rules that no compiler checks: imports, headers of files, `unsafe`, licences ...
     Tidy,
+    /// Put faults into the journal and the engine on purpose, one by one, and see that the tests catch each
+    Seeded,
     /// Generate the C header of the plugin contract from core/abi
     Headers {
         /// Only compare it with the committed one
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Task::Run(arguments) => run::run(arguments),
         Task::Test(arguments) => test::test(&arguments),
         Task::Tidy => tidy::tidy(),
+        Task::Seeded => test::seeded::check(),
         Task::Headers { check } => headers::headers(check),
         Task::Bench(arguments) => bench::bench(&arguments),
         Task::BenchLoad => bench::load(),

@@ -40,6 +40,7 @@
 //!   keys, definition what is kept in the store beside messages
 //!   recovery         from what the store has kept to an engine
 //!   slab             places by key
+//!   seeded           faults on purpose, in no build but that of `cargo xtask seeded`
 //! ```
 
 mod admin;
@@ -70,6 +71,7 @@ mod queue;
 mod reads;
 mod recovery;
 mod routing;
+mod seeded;
 mod session;
 mod settle;
 mod slab;

@@ -88,6 +88,8 @@ struct Inner {
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
     changes: Vec<NameChange>,
+    // Changes of names since the disk was made or the power last went, with the number of the operation.
+    named: Vec<(u64, String)>,
     faults: Faults,
     done: Operations,
     // Handles of before a power cut are dead.
@@ -136,6 +138,11 @@ impl SimDisk {
         self.inner().done
     }
 
+    /// Which operation gave which name to a file, made or renamed, since the disk was made or the power last went.
+    pub fn named(&self) -> Vec<(u64, String)> {
+        self.inner().named.clone()
+    }
+
     /// Cuts the power and gives it back: of what was not synced, some sectors survive and some names, by the dice.
     pub fn power_cut(&self, dice: &mut Dice) {
         let mut inner = self.inner();
@@ -160,6 +167,7 @@ impl SimDisk {
         inner.generation += 1;
         (inner.off, inner.locked) = (false, None);
         (inner.faults, inner.done) = (Faults::default(), Operations::default());
+        inner.named.clear();
     }
 
     /// The program ends without a word, and the machine goes on: nothing written is lost.
@@ -168,6 +176,7 @@ impl SimDisk {
         inner.generation += 1;
         (inner.off, inner.locked) = (false, None);
         (inner.faults, inner.done) = (Faults::default(), Operations::default());
+        inner.named.clear();
     }
 
     /// Names and lengths of the files.
@@ -287,6 +296,9 @@ impl Inner {
     fn change(&mut self, change: NameChange) -> io::Result<()> {
         let goes = self.count()?;
         apply(&mut self.names, &change);
+        if let NameChange::Set(name, _) | NameChange::Move(_, name) = &change {
+            self.named.push((self.done.all, name.clone()));
+        }
         self.changes.push(change);
         if goes { Err(no_power()) } else { Ok(()) }
     }
@@ -524,6 +536,17 @@ mod tests {
             seen.insert(disk.files().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(""));
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["", "a", "b", "bc"]);
+    }
+
+    #[test]
+    fn the_operations_that_name_files_are_known() {
+        let disk = SimDisk::new();
+        let file = disk.create("a").unwrap();
+        write(&file, b"x", 0).unwrap();
+        disk.rename("a", "b").unwrap();
+        assert_eq!(disk.named(), [(1, "a".to_owned()), (3, "b".to_owned())]);
+        disk.kill();
+        assert_eq!(disk.named(), []);
     }
 
     #[test]

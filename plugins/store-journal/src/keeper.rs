@@ -13,6 +13,7 @@ use crate::index::extent::Region;
 use crate::index::state::Progress;
 use crate::mover::{Kept, Moving};
 use crate::say;
+use crate::seeded::seeded;
 use crate::shared::{Class, Shared};
 use crate::writer::Written;
 use sabir_sdk::{ErrorCode, Result};
@@ -204,6 +205,12 @@ impl Shared {
             })?;
             let first = *begin.get_or_insert(written);
             if done {
+                if seeded("pointer before the checkpoint") {
+                    self.write_pointer(first, writer.next_batch - 1, closing)?;
+                }
+                if seeded("files given back before the checkpoint") {
+                    self.give_back(self.dead_files(first.region.file));
+                }
                 self.sync_files(&mut writer)?;
                 // Everything submitted is durable now, so what frees a file cannot be lost any more.
                 break (

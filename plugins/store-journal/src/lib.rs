@@ -28,6 +28,7 @@ mod plan;
 mod reader;
 pub mod recovery;
 mod say;
+mod seeded;
 pub mod shared;
 mod space;
 pub mod sys;

@@ -18,6 +18,7 @@ use crate::format::op::{Op, Ops};
 use crate::index::Index;
 use crate::index::extent::Region;
 use crate::say;
+use crate::seeded::seeded;
 use sabir_sdk::disk::Disk;
 use sabir_sdk::{Error, ErrorCode, Host, Result};
 use scan::{Scanner, Step};
@@ -86,8 +87,9 @@ fn read(disk: &dyn Disk, host: &Host, tidy: bool) -> Result<Recovered> {
     })?;
     let survey = Survey::of(disk)?;
     let mut report = report_of(&survey);
-    let Replayed { index, expected, used, begin } = replayed(disk, &survey, &mut report)?;
+    let Replayed { index, expected, used, begin, floor } = replayed(disk, &survey, &mut report)?;
     survey.check_pins(&index)?;
+    survey.check_unreadable(disk, floor)?;
     let needed = |file: &DataFile| {
         let replayed = file.number >= begin && used.is_some_and(|last| file.number <= last);
         !index.is_free(file.number) || (replayed && !file.moved)
@@ -105,7 +107,8 @@ fn read(disk: &dyn Disk, host: &Host, tidy: bool) -> Result<Recovered> {
         seals.entry(file.epoch).or_insert_with(|| survey.limit(file.epoch).min(last_batch));
     }
     let seals = seals.into_iter().map(|(epoch, last_batch)| Seal { epoch, last_batch }).collect();
-    let identity = Identity { store: survey.store, epoch: survey.epoch + 1, seals };
+    let identity =
+        Identity { store: survey.store, epoch: survey.epoch + u64::from(!seeded("epoch used again")), seals };
     Ok(Recovered { index, files, identity, next_number: survey.next_number, last_batch, report })
 }
 
@@ -122,16 +125,18 @@ struct Replayed {
     used: Option<u32>,
     // The first file.
     begin: u32,
+    // The first file that may have something that nothing else tells of: without a checkpoint, any file.
+    floor: u32,
 }
 
 // Replays from the last checkpoint, or, where that is damaged, from the last one before it from which on the log is whole.
 fn replayed(disk: &dyn Disk, survey: &Survey, report: &mut Report) -> Result<Replayed> {
     let mut replay = Replay::new(disk, survey, report);
     let Some(start) = replay.start()? else {
-        return Ok(replay.done(0));
+        return Ok(replay.done(None));
     };
     let refused = match replay.run(start) {
-        Ok(()) => return Ok(replay.done(start.file)),
+        Ok(()) => return Ok(replay.done(Some(start))),
         Err(error) if error.code == ErrorCode::Corrupt => error,
         Err(error) => return Err(error),
     };
@@ -143,7 +148,7 @@ fn replayed(disk: &dyn Disk, survey: &Survey, report: &mut Report) -> Result<Rep
             let text =
                 format!("the last checkpoint is damaged: batches from {} on were replayed", start.batch);
             replay.report.mended.push(text);
-            return Ok(replay.done(start.file));
+            return Ok(replay.done(Some(start)));
         }
     }
     Err(refused)
@@ -204,8 +209,10 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn done(self, begin: u32) -> Replayed {
-        Replayed { index: self.index, expected: self.expected, used: self.used, begin }
+    fn done(self, start: Option<Start>) -> Replayed {
+        let begin = start.map_or(0, |start| start.file);
+        let floor = start.filter(|start| start.state).map_or(0, |start| start.file);
+        Replayed { index: self.index, expected: self.expected, used: self.used, begin, floor }
     }
 
     // The last complete checkpoint, or the log's first batch. `None`: there is no log.
@@ -276,6 +283,9 @@ impl<'a> Replay<'a> {
     // What the process before this one wrote may be in the system's cache alone. The next epoch vouches for all that
     // is replayed here, so it must be on the medium first, and be read from there.
     fn settle(&self, files: impl Iterator<Item = Arc<DataFile>>) -> Result<()> {
+        if seeded("replayed without a sync") {
+            return Ok(());
+        }
         for file in files {
             file.handle.settle().map_err(|error| {
                 let text = format!("{} in {} cannot be synced: {error}", file.name, self.disk.describe());
@@ -423,6 +433,9 @@ impl<'a> Replay<'a> {
                 self.complete = true;
             }
             self.index.apply(&op, region).map_err(|_| foreign())?;
+            if seeded("half of a batch applied") {
+                break;
+            }
         }
         Ok(())
     }
@@ -485,7 +498,8 @@ impl<'a> Replay<'a> {
                 break;
             }
         }
-        if vouched > last || !self.complete {
+        let missing = vouched > last && !seeded("damage in the middle taken for the tail");
+        if missing || !self.complete {
             let hint = self.hint();
             return corrupt(format!(
                 "the journal in {} is damaged or a file is missing: batch {} is not found after byte {at} of {name}, and batches up to {vouched} are known to have been stored{hint}; put the files back from a copy, or go on without what is lost with `sabir store repair --accept-loss`: nothing was changed",

@@ -22,13 +22,7 @@ pub struct Directory {
 impl Directory {
     /// Opens a directory, and makes it if it is missing.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if !path.is_dir() {
-            fs::create_dir_all(path)?;
-            if let Some(parent) = path.parent() {
-                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-                File::open(parent)?.sync_all()?;
-            }
-        }
+        make(path)?;
         Ok(Directory { path: path.to_owned(), handle: File::open(path)? })
     }
 
@@ -109,6 +103,18 @@ impl Disk for Directory {
     fn describe(&self) -> String {
         self.path.display().to_string()
     }
+}
+
+// Makes a directory and those above it. Each is on the medium once the one that names it was synced.
+fn make(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(Path::new(""));
+    make(parent)?;
+    fs::create_dir(path)?;
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    File::open(parent)?.sync_all()
 }
 
 struct HeldLock {

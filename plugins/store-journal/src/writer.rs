@@ -13,6 +13,7 @@ use crate::format::{BATCH_ALIGN, SECTOR, align, checksum};
 use crate::index::extent::Region;
 use crate::plan::{Body, Encoded};
 use crate::reader::Found;
+use crate::seeded::seeded;
 use crate::shared::{Class, Shared};
 use sabir_sdk::store::Ops;
 use sabir_sdk::{Error, ErrorCode, Result};
@@ -59,7 +60,7 @@ impl Writer {
         Writer {
             ticket: 0,
             durable_ticket: 0,
-            next_batch: last_batch + 1,
+            next_batch: last_batch + u64::from(!seeded("batch number used again")),
             durable_batch: last_batch,
             unsynced: Vec::new(),
             synced_at: Instant::now(),
@@ -279,7 +280,9 @@ impl Shared {
         let tail = &mut state.tails[class as usize];
         tail.writing = None;
         let mut buffer = Arc::try_unwrap(buffer).unwrap_or_default();
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !seeded("failed write taken as whole")
+        {
             if class == Class::Temporary {
                 // Nothing was promised of it but that readers see it: it goes on waiting.
                 buffer.truncate(len);
@@ -303,7 +306,11 @@ impl Shared {
         self.write_out(writer, Class::Lasting)?;
         for file in writer.unsynced.drain(..) {
             self.counters.syncs.fetch_add(1, Relaxed);
-            file.handle.sync_data().map_err(|error| self.fail("a sync", &error))?;
+            let mut synced = file.handle.sync_data();
+            if seeded("failed sync tried again") {
+                synced = synced.or_else(|_| file.handle.sync_data());
+            }
+            synced.map_err(|error| self.fail("a sync", &error))?;
         }
         writer.durable_batch = writer.next_batch - 1;
         writer.synced_at = Instant::now();
@@ -323,9 +330,11 @@ impl Shared {
         }
         let interval = Duration::from_millis(self.options.sync_interval_ms);
         match self.options.sync {
-            SyncPolicy::Always => self.sync_files(&mut writer)?,
+            SyncPolicy::Always if !seeded("confirmed before the sync") => self.sync_files(&mut writer)?,
             SyncPolicy::Periodic if writer.synced_at.elapsed() >= interval => self.sync_files(&mut writer)?,
-            SyncPolicy::Periodic | SyncPolicy::Never => self.write_out(&mut writer, Class::Lasting)?,
+            SyncPolicy::Always | SyncPolicy::Periodic | SyncPolicy::Never => {
+                self.write_out(&mut writer, Class::Lasting)?
+            }
         }
         writer.durable_ticket = writer.ticket;
         Ok(writer.durable_ticket)
@@ -339,6 +348,7 @@ impl Shared {
     // Sees to it that a batch finds room in the current file, and that the reserve stays for those who free room.
     fn make_room(&self, writer: &mut Writer, bound: u64, may_use_reserve: bool) -> Result<()> {
         let need = align(bound + batch::front_bound(bound), BATCH_ALIGN);
+        let may_use_reserve = may_use_reserve || seeded("reserve given to everybody");
         if !may_use_reserve {
             self.supply.provide_reserve(self.reserve_bytes()).map_err(|error| self.no_file(&error))?;
         }

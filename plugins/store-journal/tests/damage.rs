@@ -197,6 +197,49 @@ fn a_checkpoint_that_is_damaged_beyond_mending_gives_way_to_the_log_before_it() 
     }
 }
 
+// A process that was paused finishes its write when another has long taken over: what it writes late never counts.
+#[test]
+fn what_an_earlier_epoch_writes_late_does_not_count() {
+    let disk = SimDisk::new();
+    let store = open(&disk, &small()).unwrap();
+    let append = |store: &Journal, seq| store.sync(submit(store, &big_append(seq)).unwrap()).unwrap();
+    (0..3).for_each(|seq| drop(append(&store, seq)));
+    let taken_over = disk.copy();
+    (3..6).for_each(|seq| drop(append(&store, seq)));
+    let name = disk.files().into_iter().find(|(name, _)| name.starts_with("data-")).unwrap().0;
+    let late = disk.contents(&name);
+    let store = open(&taken_over, &small()).unwrap();
+    append(&store, 100);
+    append(&store, 101);
+    drop(store);
+    taken_over.kill();
+    taken_over.damage(&name, |bytes| *bytes = late);
+    let store = open(&taken_over, &small()).unwrap();
+    let seqs: Vec<u64> = read_all(&store, 1).unwrap().into_iter().map(|record| record.seq).collect();
+    assert_eq!(seqs, [0, 1, 2, 100, 101]);
+}
+
+// The next file has been made ahead and is empty: it must not be taken for the whole journal.
+#[test]
+fn a_damaged_header_of_the_only_file_with_batches_is_refused_and_the_file_is_kept() {
+    let disk = SimDisk::new();
+    let store = open(&disk, &small()).unwrap();
+    store.sync(submit(&store, &big_append(0)).unwrap()).unwrap();
+    drop(store);
+    disk.kill();
+    let data: Vec<String> =
+        disk.files().into_iter().map(|(name, _)| name).filter(|name| name.starts_with("data-")).collect();
+    assert!(data.len() > 1, "{data:?}");
+    for bit in [0, 8 * 8, 8 * 33, 8 * 3278] {
+        let damaged = disk.copy();
+        damaged.flip(&data[0], bit);
+        let before = damaged.files();
+        let error = open(&damaged, &small()).err().unwrap_or_else(|| panic!("bit {bit} was not noticed"));
+        assert_eq!((error.code, damaged.files()), (ErrorCode::Corrupt, before), "bit {bit}");
+        assert!(error.message.contains(&data[0]), "{error:?}");
+    }
+}
+
 #[test]
 fn a_missing_data_file_is_named_and_nothing_is_changed() {
     let (clean, model) = closed(9);

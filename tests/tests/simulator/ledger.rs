@@ -402,7 +402,9 @@ impl Ledger {
                     Outcome::CommitAsked(_) => shown.contains(&tx),
                     Outcome::Open | Outcome::RolledBack | Outcome::Prepared | Outcome::PrepareAsked => false,
                 },
-                Sent::Unknown | Sent::Refused => false,
+                // Nobody was told, but somebody has seen it: what was delivered had been committed, everywhere.
+                Sent::Unknown => message.copies.values().any(|copy| copy.seen > 0),
+                Sent::Refused => false,
             };
             let kept = message.persistent || message.incarnation == self.incarnation;
             // An expired message that is persistent is a dead letter; another one is gone.
@@ -420,7 +422,7 @@ impl Ledger {
                 // Rejected messages that are not persistent are not kept as dead letters.
                 let dropped = copy.rejected && !message.persistent;
                 if !consumed && !copy.drained && !copy.may_be_dead && !dropped {
-                    wrong.push(format!("message {id} was confirmed, never accepted, and is missing in place {place}: {copy:?}"));
+                    wrong.push(format!("message {id} was confirmed or seen, never accepted, and is missing in place {place}: {copy:?}"));
                 }
             }
         }
@@ -542,6 +544,27 @@ mod tests {
     #[test]
     fn a_lost_message_is_found() {
         one(|ledger| sent(ledger, 1, None), "is missing");
+    }
+
+    #[test]
+    fn a_message_that_vanishes_after_somebody_saw_it_is_found() {
+        one(
+            |ledger| {
+                let lane = Some((1, 4));
+                let places = vec![QUEUE];
+                ledger.published(Publish {
+                    id: 1,
+                    places,
+                    persistent: true,
+                    may_expire: false,
+                    lane,
+                    tx: None,
+                });
+                ledger.delivered(1, QUEUE, 1, false);
+                ledger.restarted();
+            },
+            "is missing",
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@
 mod broker;
 mod client;
 mod ledger;
+mod points;
 mod scene;
 mod world;
 
@@ -35,10 +36,14 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")))
 }
 
-/// Plays one world; answers what was wrong, with the story.
+/// Plays one world as its seed has it.
 fn run(seed: u64) -> Result<World, String> {
-    let mut world = World::new(seed);
-    let played = catch_unwind(AssertUnwindSafe(|| world.play(STEPS)));
+    judge(World::new(seed), |world| world.play(STEPS))
+}
+
+/// Plays a world; answers what was wrong, with the story.
+fn judge(mut world: World, play: impl FnOnce(&mut World)) -> Result<World, String> {
+    let played = catch_unwind(AssertUnwindSafe(|| play(&mut world)));
     if let Err(panic) = played {
         let text = panic
             .downcast_ref::<String>()

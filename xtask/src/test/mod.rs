@@ -8,6 +8,7 @@
 mod c;
 mod clients;
 mod python;
+pub mod seeded;
 mod tools;
 
 use crate::workspace::{Built, Metadata, Profile, cargo, gather, succeed};
@@ -69,6 +70,7 @@ pub fn test(arguments: &TestArguments) -> Result<()> {
     let environment = Environment { built, full: arguments.full };
     stages.may("rust tests", if arguments.full { 3600 } else { 600 }, || rust(&environment, filter));
     if filter.is_none() {
+        stages.may("seeded faults", 240, seeded::check);
         stages.may("a client from npm", 60, || clients::node(&metadata, &environment));
         stages.may("a client in Go", 90, || clients::go(&metadata, &environment));
         stages

@@ -73,6 +73,39 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
+/// What single rows of the tests of faulty media need, which say themselves what they miss, and fail where `CI` is set.
+const WISHED: &[Tool] = &[
+    Tool { name: "strace", program: "strace", probe: &["-V"], packages: &["strace"], hint: "install strace" },
+    Tool {
+        name: "mkfs.ext4",
+        program: "mkfs.ext4",
+        probe: &["-V"],
+        packages: &["e2fsprogs"],
+        hint: "install e2fsprogs",
+    },
+    Tool {
+        name: "mkfs.xfs",
+        program: "mkfs.xfs",
+        probe: &["-V"],
+        packages: &["xfsprogs"],
+        hint: "install xfsprogs",
+    },
+    Tool {
+        name: "losetup and unshare",
+        program: "sh",
+        probe: &["-c", "losetup --version && unshare --version && setpriv --version && findmnt --version"],
+        packages: &["util-linux", "mount"],
+        hint: "install util-linux",
+    },
+    Tool {
+        name: "libfaketime",
+        program: "sh",
+        probe: &["-c", "ls /usr/lib/*/faketime/libfaketime.so.1"],
+        packages: &["libfaketime"],
+        hint: "install libfaketime",
+    },
+];
+
 /// Whether a program starts and succeeds.
 pub fn runs(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
@@ -83,11 +116,16 @@ pub fn runs(program: &str, arguments: &[&str]) -> bool {
 /// Looks for every tool, installs what is missing where that is possible, and fails if something still is.
 pub fn check() -> Result<()> {
     let mut missing = find_missing(TOOLS);
-    let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.packages).copied().collect();
+    let mut wished = find_missing(WISHED);
+    let packages: Vec<&str> = missing.iter().chain(&wished).flat_map(|tool| tool.packages).copied().collect();
     if !packages.is_empty() && rustix::process::geteuid().is_root() && runs("apt-get", &["--version"]) {
         println!("installing {}", packages.join(" "));
         install(&packages);
         missing = find_missing(TOOLS);
+        wished = find_missing(WISHED);
+    }
+    for tool in wished {
+        println!("{} is missing ({}): some rows of the test `faults` cannot be done", tool.name, tool.hint);
     }
     report(&missing)
 }

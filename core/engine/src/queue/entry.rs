@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One message in one queue.
 
+use crate::seeded::seeded;
 use bytes::Bytes;
 use sabir_model::Now;
 use sabir_model::message::Message;
@@ -63,7 +64,9 @@ impl Entry {
     /// Whether it may be seen, where all below `committed` has arrived in the store: what lies in memory alone waits for
     /// no commit, unless it is part of one.
     pub fn visible(&self, committed: u64) -> bool {
-        self.seq < committed || (self.place == Place::Memory && !self.together)
+        self.seq < committed
+            || seeded("delivered before the commit")
+            || (self.place == Place::Memory && !self.together)
     }
 
     /// Whether the selector is true of the entry as it would be delivered now; false while its message is not there.

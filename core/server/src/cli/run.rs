@@ -99,11 +99,24 @@ struct Summary {
 }
 
 fn start(settings: Config, registry: Registry) -> Result<RunningBroker, ServeError> {
-    std::fs::create_dir_all(&settings.broker.data_dir).map_err(|error| {
+    make_lasting(&settings.broker.data_dir).map_err(|error| {
         let what = format!("making {} (broker.data_dir)", settings.broker.data_dir.display());
         ServeError::System { what, error }
     })?;
     serve(settings, registry)
+}
+
+/// Makes a folder and those above it. Each is on the medium once the one that names it was synced: what is confirmed from
+/// within must not vanish with its folder.
+fn make_lasting(folder: &std::path::Path) -> std::io::Result<()> {
+    let new: Vec<_> =
+        folder.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.is_dir()).collect();
+    std::fs::create_dir_all(folder)?;
+    for parent in new.iter().filter_map(|made| made.parent()) {
+        let parent = if parent.as_os_str().is_empty() { std::path::Path::new(".") } else { parent };
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Lines for scripts on standard output; a banner for people on a terminal.

@@ -7,6 +7,7 @@ use crate::format::StoreId;
 use crate::format::file::{self, FileHeader, HEADER_LEN, HeaderError, POINTER, Role};
 use crate::format::pointer::{self, Pointer};
 use crate::index::Index;
+use crate::seeded::seeded;
 use sabir_sdk::disk::{Disk, DiskEntry};
 use sabir_sdk::{Error, ErrorCode, Result};
 use std::collections::BTreeMap;
@@ -214,6 +215,9 @@ impl Survey {
 
     /// The last batch of an epoch that counts.
     pub fn limit(&self, epoch: u64) -> u64 {
+        if seeded("batches beyond the seal count") {
+            return u64::MAX;
+        }
         // An epoch whose own end is not known any more did not outlast its successors.
         self.seals.range(epoch..).map(|(_, last)| *last).min().unwrap_or(u64::MAX)
     }
@@ -232,6 +236,23 @@ impl Survey {
         };
         corrupt(format!(
             "{what}; it holds {pins} entries that are still needed: put it back from a copy, or go on without them with `sabir store repair --accept-loss`; nothing was changed"
+        ))
+    }
+
+    /// Refuses when a file cannot be read that belongs to the log from where it was replayed: its header was on the
+    /// medium before it had its name, so it was damaged since, and nothing else may tell of the batches in it.
+    pub fn check_unreadable(&self, disk: &dyn Disk, begin: u32) -> Result<()> {
+        if seeded("unreadable file passed over") {
+            return Ok(());
+        }
+        let mut files = self.files.range(begin..);
+        let Some((name, why)) = files.find_map(|(_, (name, found))| Some((name, found.as_ref().err()?)))
+        else {
+            return Ok(());
+        };
+        corrupt(format!(
+            "{name} in {} cannot be used: {why}; it may hold what was stored last: put it back from a copy; nothing was changed",
+            disk.describe()
         ))
     }
 

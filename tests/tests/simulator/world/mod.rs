@@ -64,6 +64,26 @@ const STEPS: [(u32, Step); 12] = [
     (1, Step::CleanStop),
 ];
 
+/// What happens where nothing goes wrong by itself: for worlds with one fault, at a place that is chosen.
+const CALM: [(u32, Step); 6] = [
+    (600, Step::Client),
+    (150, Step::Submit),
+    (120, Step::Sync),
+    (120, Step::Read),
+    (60, Step::Time),
+    (8, Step::LoseClient),
+];
+
+/// The one fault of a calm world, and what comes of it.
+#[derive(Clone, Debug, Default)]
+pub struct Fate {
+    pub faults: Faults,
+    /// The process alone dies, and the machine goes on.
+    pub kill: bool,
+    /// The starts after it that the power interrupts, each at this operation.
+    pub interrupted_at: Vec<u64>,
+}
+
 pub struct World {
     seed: u64,
     random: Dice,
@@ -83,6 +103,8 @@ pub struct World {
     /// Lines of history that are told at the end.
     lines: usize,
     draining: bool,
+    steps: &'static [(u32, Step)],
+    fate: Option<Fate>,
     /// A fault of the disk may still be waiting.
     armed: bool,
     /// What the disk was told to do wrong.
@@ -160,6 +182,15 @@ impl Counts {
 
 impl World {
     pub fn new(seed: u64) -> Self {
+        World::with(seed, None)
+    }
+
+    /// A world in which nothing goes wrong but this.
+    pub fn calm(seed: u64, fate: Fate) -> Self {
+        World::with(seed, Some(fate))
+    }
+
+    fn with(seed: u64, fate: Option<Fate>) -> Self {
         let random = Dice::new(seed);
         let disk = SimDisk::new();
         let clients = (0..CLIENTS).map(|_| Client::default()).collect();
@@ -179,16 +210,21 @@ impl World {
             history: Vec::new(),
             lines: crate::number("SABIR_HISTORY").map_or(HISTORY, |lines| lines as usize),
             draining: false,
-            armed: false,
+            steps: if fate.is_some() { &CALM } else { &STEPS },
+            armed: fate.is_some(),
             faults: Faults::default(),
             bodies: BTreeMap::new(),
             being_sent: Vec::new(),
+            fate,
             targets: BTreeMap::new(),
             latest_unix_ms: 0,
             crashes: 0,
             delivered: 0,
             counts: Counts::default(),
         };
+        if let Some(fate) = &world.fate {
+            world.set_faults(fate.faults);
+        }
         world.start();
         world
     }
@@ -218,6 +254,29 @@ impl World {
         if strays > 0 {
             self.ledger.violations.push(format!("{strays} bodies are kept that nothing needs"));
         }
+    }
+
+    /// Plays until the fault of a calm world has struck and `more` steps, then drains and checks; answers which operation
+    /// gave which name, and how many operations there were, until then.
+    pub fn play_fate(&mut self, most: usize, mut more: usize) -> (Vec<(u64, String)>, u64) {
+        self.make_durable_subscriptions();
+        let mut seen = (Vec::new(), 0);
+        for _ in 0..most {
+            if self.crashes == 0 {
+                seen = (self.disk.named(), self.disk.operations().all);
+            } else if more == 0 {
+                break;
+            } else {
+                more -= 1;
+            }
+            self.step();
+            if !self.ledger.violations.is_empty() {
+                return seen;
+            }
+        }
+        self.drain();
+        self.ledger.finish();
+        seen
     }
 
     /// Plays so many steps and tells the story.
@@ -293,7 +352,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        let step = weighted(&mut self.random, &STEPS);
+        let step = weighted(&mut self.random, self.steps);
         let result = match step {
             Step::Client => {
                 let client = pick(&mut self.random, self.clients.len());
@@ -410,12 +469,20 @@ impl World {
         self.armed = false;
         // What the disk does wrong ends with the power.
         self.faults = Faults::default();
-        if self.random.chance(30) {
+        let kill = match &self.fate {
+            Some(fate) => fate.kill,
+            None => self.random.chance(30),
+        };
+        if kill {
             self.disk.kill();
         } else {
             self.disk.power_cut(&mut self.random);
         }
         self.restarted();
+        if let Some(at) = self.fate.as_mut().and_then(|fate| fate.interrupted_at.pop()) {
+            self.armed = true;
+            self.set_faults(Faults { power_at: Some(at), ..Faults::default() });
+        }
         self.start();
     }
 

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Worlds in which one thing goes wrong, at a place that is chosen: each operation of a run in its turn.
+//!
+//! A short form takes some places of each sort; with `SABIR_FULL` all have their turn.
+
+use crate::judge;
+use crate::world::{Fate, World};
+use sabir_testkit::disk::{Dice, Faults};
+use std::time::Instant;
+
+/// The run whose operations are the places.
+const SEED: u64 = 2_000;
+/// Operations of the run that are places.
+const OPERATIONS: u64 = 2_000;
+/// Steps that give so many, with room.
+const STEPS: usize = 12_000;
+/// Steps after the fault, before everything is drained.
+const MORE: usize = 100;
+
+fn full() -> bool {
+    std::env::var_os("SABIR_FULL").is_some()
+}
+
+/// The operations of the run without a fault: which of them give names, and how many there are.
+fn survey() -> (Vec<(u64, String)>, u64) {
+    let mut found = (Vec::new(), 0);
+    let world = World::calm(SEED, Fate::default());
+    judge(world, |world| found = world.play_fate(STEPS, 0)).unwrap_or_else(|story| panic!("{story}"));
+    assert!(found.1 >= OPERATIONS, "the run has {} operations", found.1);
+    found
+}
+
+/// Plays a world with each fate; fails with the story of the first in which a word was not kept.
+fn play(what: &str, seeded: impl Iterator<Item = (u64, Fate)>) {
+    let began = Instant::now();
+    let (mut worlds, mut crashes) = (0, 0);
+    for (seed, fate) in seeded {
+        let place = fate.clone();
+        let world = judge(World::calm(seed, fate), |world| drop(world.play_fate(STEPS, MORE)));
+        let world = world.unwrap_or_else(|story| panic!("{what}, {place:?}: {story}"));
+        worlds += 1;
+        crashes += world.crashes;
+    }
+    println!(
+        "| {what} | {worlds} | 0 words broken, {crashes} crashes | {:.1} | simulated |",
+        began.elapsed().as_secs_f64()
+    );
+    assert!(crashes >= worlds, "{crashes} crashes in {worlds} worlds: the faults did not strike");
+}
+
+fn power_at(at: u64) -> Faults {
+    Faults { power_at: Some(at), ..Faults::default() }
+}
+
+#[test]
+fn a_kill_or_a_power_cut_at_any_operation_breaks_no_promise() {
+    let count: u64 = if full() { 5_000 } else { 40 };
+    survey();
+    // First all of them with a kill, then all of them with a power cut, and so on.
+    let places = (0..count).map(|n| {
+        let place = n * 2 * OPERATIONS / count.min(2 * OPERATIONS);
+        let fate = Fate {
+            faults: power_at(1 + place % OPERATIONS),
+            kill: place / OPERATIONS % 2 == 0,
+            ..Fate::default()
+        };
+        (SEED + place / (2 * OPERATIONS), fate)
+    });
+    play("kill and power cut at each operation", places);
+}
+
+#[test]
+fn whatever_was_not_synced_may_be_torn_and_reordered() {
+    let mut dice = Dice::new(3);
+    let count = if full() { 2_000 } else { 20 };
+    // The seed is also the disk's: what of the unsynced sectors survives.
+    let places = (0..count)
+        .map(|_| (dice.roll(), Fate { faults: power_at(1 + dice.below(OPERATIONS / 2)), ..Fate::default() }));
+    play("torn and reordered writes", places);
+}
+
+#[test]
+fn after_any_write_or_sync_that_fails_nothing_confirmed_is_missing() {
+    let mut dice = Dice::new(4);
+    let count = if full() { 200 } else { 20 };
+    let places = (0..count).map(|n| {
+        let faults = match n % 2 {
+            0 => Faults { write_fails: Some(1 + dice.below(300)), ..Faults::default() },
+            _ => Faults { sync_fails: Some(1 + dice.below(150)), ..Faults::default() },
+        };
+        (SEED, Fate { faults, kill: n % 4 < 2, ..Fate::default() })
+    });
+    play("EIO on the n-th write or sync", places);
+}
+
+#[test]
+fn a_power_cut_during_recovery_changes_nothing_however_often() {
+    let mut dice = Dice::new(5);
+    let count = if full() { 200 } else { 15 };
+    let places = (0..count).map(|_| {
+        let interrupted_at = (0..3).map(|_| 1 + dice.below(12)).collect();
+        let faults = power_at(100 + dice.below(OPERATIONS - 100));
+        (SEED, Fate { faults, kill: dice.chance(30), interrupted_at })
+    });
+    play("crash during recovery, three times each", places);
+}
+
+/// Places around the operations that give a name with this beginning.
+fn around(what: &str, prefix: &str, before: u64, seed: u64) {
+    let named = survey().0;
+    let marks: Vec<u64> =
+        named.iter().filter(|(_, name)| name.starts_with(prefix)).map(|(at, _)| *at).collect();
+    assert!(marks.len() > 5, "{marks:?}");
+    let mut dice = Dice::new(seed);
+    let count = if full() { 200 } else { 15 };
+    let places = (0..count).map(|_| {
+        let mark = marks[dice.below(marks.len() as u64) as usize];
+        let at = (mark + 3).saturating_sub(dice.below(before + 3)).max(1);
+        (SEED, Fate { faults: power_at(at), kill: dice.chance(30), ..Fate::default() })
+    });
+    play(what, places);
+}
+
+#[test]
+fn a_crash_while_a_checkpoint_is_made_loses_nothing() {
+    around("crash during checkpoints", "checkpoint", 6, 6);
+}
+
+#[test]
+fn a_crash_while_the_journal_goes_on_in_another_file_loses_nothing() {
+    around("crash during file rotation", "data-", 8, 7);
+}
