@@ -209,7 +209,8 @@ impl Shared {
                     self.write_pointer(first, writer.next_batch - 1, closing)?;
                 }
                 if seeded("files given back before the checkpoint") {
-                    self.give_back(self.dead_files(first.region.file));
+                    let dead = self.state().dead_files(first.region.file).collect();
+                    self.give_back(dead);
                 }
                 self.sync_files(&mut writer)?;
                 // Everything submitted is durable now, so what frees a file cannot be lost any more.

@@ -9,6 +9,7 @@ use crate::files::DataFile;
 use crate::format::batch::{self, BatchHeader};
 use crate::format::op::{Entry, FarPlace, Op, Ops, Target};
 use crate::format::record::{BLOCK, Located, stored_len, table_len};
+use crate::format::{BATCH_ALIGN, align, checksum};
 use crate::index::extent::Region;
 use crate::shared::Shared;
 use crate::walk::Walk;
@@ -603,10 +604,13 @@ fn locate(file: &DataFile, header: &BatchHeader, offset: u64, entry: &Entry<'_>)
 fn walk(file: &DataFile, chunk: &Chunk, region: Region, mut visit: impl FnMut(&BatchHeader, u64, Op<'_>)) {
     let mut end = region.offset;
     while end < region.offset + region.len {
-        let next = batch::next_starts(end).into_iter().find_map(|start| {
+        let begins = |start: u64| {
             let bytes = chunk.bytes.get((start - chunk.start) as usize..)?;
             Some((start, BatchHeader::decode(bytes, file.place(start))?, bytes))
-        });
+        };
+        // A batch whose header is damaged hides its own entries and no others: the next one is looked for.
+        let mut further = (align(end, BATCH_ALIGN)..region.offset + region.len).step_by(BATCH_ALIGN as usize);
+        let next = batch::next_starts(end).into_iter().find_map(begins).or_else(|| further.find_map(begins));
         let Some((start, header, bytes)) = next else {
             return;
         };

@@ -49,7 +49,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "kill at the n-th write, sync, rename or removal",
         needs: &[Needs::Strace],
-        counts: [12, 500],
+        counts: [10, 500],
         run: kills::at_calls,
     },
     Row {
@@ -71,7 +71,7 @@ const ROWS: &[Row] = &[
         run: errors::real,
     },
     Row { name: "EIO, injected", needs: &[Needs::Strace], counts: [8, 180], run: errors::injected },
-    Row { name: "bit flips", needs: &[], counts: [30, 2000], run: flips::anywhere },
+    Row { name: "bit flips", needs: &[], counts: [20, 2000], run: flips::anywhere },
     Row { name: "disk full", needs: &[Needs::Mounts], counts: [2, 20], run: full::again_and_again },
     Row {
         name: "read-only at the start",

@@ -13,7 +13,7 @@ const SEED: u64 = 2_000;
 /// Operations of the run that are places.
 const OPERATIONS: u64 = 2_000;
 /// Steps that give so many, with room.
-const STEPS: usize = 12_000;
+const STEPS: usize = 24_000;
 /// Steps after the fault, before everything is drained.
 const MORE: usize = 100;
 
@@ -61,7 +61,7 @@ fn a_kill_or_a_power_cut_at_any_operation_breaks_no_promise() {
         let place = n * 2 * OPERATIONS / count.min(2 * OPERATIONS);
         let fate = Fate {
             faults: power_at(1 + place % OPERATIONS),
-            kill: place / OPERATIONS % 2 == 0,
+            kill: (place / OPERATIONS).is_multiple_of(2),
             ..Fate::default()
         };
         (SEED + place / (2 * OPERATIONS), fate)
