@@ -246,7 +246,15 @@ pub struct Throttle {
 
 impl Throttle {
     pub fn make(device: &str) -> Throttle {
-        let group = Path::new(BLKIO).join(format!("sabir-faults-{}", std::process::id()));
+        const PREFIX: &str = "sabir-faults-";
+        for left in std::fs::read_dir(BLKIO).expect("it can be read").flatten() {
+            let name = left.file_name().to_string_lossy().into_owned();
+            if name.strip_prefix(PREFIX).is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+                // Of a run that was killed.
+                let _ = std::fs::remove_dir(left.path());
+            }
+        }
+        let group = Path::new(BLKIO).join(format!("{PREFIX}{}", std::process::id()));
         std::fs::create_dir_all(&group).expect("a control group can be made");
         Throttle { group, device: device.to_owned() }
     }
@@ -274,6 +282,7 @@ impl Drop for Throttle {
             if std::fs::remove_dir(&self.group).is_ok() {
                 return;
             }
+            // tidy: allow(the kernel tells nobody when a control group has become empty)
             std::thread::sleep(Duration::from_millis(20));
         }
     }
