@@ -256,27 +256,30 @@ impl World {
         }
     }
 
-    /// Plays until the fault of a calm world has struck and `more` steps, then drains and checks; answers which operation
-    /// gave which name, and how many operations there were, until then.
-    pub fn play_fate(&mut self, most: usize, mut more: usize) -> (Vec<(u64, String)>, u64) {
+    /// Plays until the disk has seen so many operations; answers which of them gave which name to a file.
+    pub fn survey(&mut self, operations: u64) -> Vec<(u64, String)> {
         self.make_durable_subscriptions();
-        let mut seen = (Vec::new(), 0);
-        for _ in 0..most {
-            if self.crashes == 0 {
-                seen = (self.disk.named(), self.disk.operations().all);
-            } else if more == 0 {
-                break;
-            } else {
-                more -= 1;
-            }
+        while self.disk.operations().all < operations && self.ledger.violations.is_empty() {
             self.step();
-            if !self.ledger.violations.is_empty() {
-                return seen;
-            }
         }
-        self.drain();
-        self.ledger.finish();
-        seen
+        self.disk.named()
+    }
+
+    /// Plays until the fault of a calm world has struck, at most so many steps, and then `more`; drains and checks.
+    pub fn play_fate(&mut self, most: usize, more: usize) {
+        self.make_durable_subscriptions();
+        let mut steps = 0;
+        while self.crashes == 0 && steps < most && self.ledger.violations.is_empty() {
+            self.step();
+            steps += 1;
+        }
+        for _ in 0..more {
+            self.step();
+        }
+        if self.ledger.violations.is_empty() {
+            self.drain();
+            self.ledger.finish();
+        }
     }
 
     /// Plays so many steps and tells the story.
