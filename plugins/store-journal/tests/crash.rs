@@ -83,6 +83,21 @@ fn second_life(disk: &SimDisk, options: &Options, before: &Model, seed: u64) -> 
     }
 }
 
+// No checkpoint has synced the directory yet, which it does for its own name.
+#[test]
+fn the_first_batch_of_a_new_journal_outlives_a_power_cut() {
+    for seed in 0..30 {
+        let disk = SimDisk::new();
+        let store = open(&disk, &small()).unwrap();
+        let batch = Model::default().next_batch(&mut Dice::new(seed));
+        store.sync(submit(&store, &batch).unwrap()).unwrap();
+        drop(store);
+        disk.power_cut(&mut Dice::new(seed));
+        let store = open(&disk, &small()).unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        assert_eq!(count(&store), 1, "seed {seed}");
+    }
+}
+
 fn full() -> bool {
     std::env::var_os("SABIR_FULL").is_some()
 }

@@ -29,7 +29,7 @@ const WORLDS: &str = "no_promise_is_broken";
 const FAULTS: &[Fault] = &[
     ("confirmed before the sync", "crash", ANY_CUT),
     ("failed sync tried again", "crash", FAILURE),
-    ("no sync of the directory", "crash", ANY_CUT),
+    ("no sync of the directory", "crash", "the_first_batch_of_a_new_journal"),
     ("checksum of records skipped", "damage", "a_flipped_bit_anywhere"),
     ("epoch used again", "crash", ANY_CUT),
     ("batches beyond the seal count", "damage", "what_an_earlier_epoch_writes_late"),

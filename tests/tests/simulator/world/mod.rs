@@ -64,14 +64,15 @@ const STEPS: [(u32, Step); 12] = [
     (1, Step::CleanStop),
 ];
 
-/// What happens where nothing goes wrong by itself: for worlds with one fault, at a place that is chosen.
+/// What happens where nothing goes wrong by itself: for worlds with one fault, at a place that is chosen. Batches are small
+/// and synced often, so that the places come soon.
 const CALM: [(u32, Step); 6] = [
-    (600, Step::Client),
-    (150, Step::Submit),
-    (120, Step::Sync),
-    (120, Step::Read),
+    (400, Step::Client),
+    (300, Step::Submit),
+    (300, Step::Sync),
+    (150, Step::Read),
     (60, Step::Time),
-    (8, Step::LoseClient),
+    (4, Step::LoseClient),
 ];
 
 /// The one fault of a calm world, and what comes of it.
