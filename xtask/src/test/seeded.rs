@@ -38,7 +38,7 @@ const FAULTS: &[Fault] = &[
     ("files given back before the checkpoint", "crash", ANY_CUT),
     ("failed write taken as whole", "crash", FAILURE),
     ("half of a batch applied", "crash", ANY_CUT),
-    ("batch number used again", "crash", ANY_CUT),
+    ("batch number used again", "crash", "the_first_batch_of_a_new_journal"),
     ("damage in the middle taken for the tail", "damage", "damage_in_the_middle"),
     ("replayed without a sync", "crash", "a_power_cut_after_a_kill"),
     ("goes on after a failure", "crash", FAILURE),
