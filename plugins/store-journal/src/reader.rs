@@ -9,7 +9,7 @@ use crate::files::DataFile;
 use crate::format::batch::{self, BatchHeader};
 use crate::format::op::{Entry, FarPlace, Op, Ops, Target};
 use crate::format::record::{BLOCK, Located, stored_len, table_len};
-use crate::format::{BATCH_ALIGN, align, checksum};
+use crate::format::{BATCH_ALIGN, align};
 use crate::index::extent::Region;
 use crate::shared::Shared;
 use crate::walk::Walk;

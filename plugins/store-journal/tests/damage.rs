@@ -199,7 +199,7 @@ fn a_checkpoint_that_is_damaged_beyond_mending_gives_way_to_the_log_before_it() 
 
 // Batches behind the last checkpoint are read only when a consumer wants them.
 #[test]
-fn a_flipped_header_of_a_batch_before_the_checkpoint_costs_the_entries_of_that_batch_alone() {
+fn a_batch_before_the_checkpoint_that_is_gone_altogether_costs_its_own_entries_alone() {
     let disk = SimDisk::new();
     let store = open(&disk, &small()).unwrap();
     for seq in 0..10 {
@@ -209,10 +209,13 @@ fn a_flipped_header_of_a_batch_before_the_checkpoint_costs_the_entries_of_that_b
     }
     store.close().unwrap();
     let name = disk.files().into_iter().find(|(name, _)| name.starts_with("data-")).unwrap().0;
+    // From behind the record of the batch before it to the record of the one after it.
     let contents = disk.contents(&name);
-    let starts: Vec<usize> =
-        (0..contents.len()).step_by(8).filter(|at| contents[*at..].starts_with(b"SjB1")).collect();
-    disk.flip(&name, starts[4] as u64 * 8 + 100);
+    let records: Vec<usize> = (1..contents.len() - 300)
+        .filter(|at| contents[at - 1] != 7 && contents[*at..at + 300].iter().all(|byte| *byte == 7))
+        .collect();
+    assert_eq!(records.len(), 10);
+    disk.damage(&name, |bytes| bytes[records[3] + 300..records[4] + 300].fill(0));
     let store = open(&disk, &small()).unwrap();
     let mut seen = Vec::new();
     for from in 0..10 {
@@ -229,10 +232,12 @@ fn a_flipped_header_of_a_batch_before_the_checkpoint_costs_the_entries_of_that_b
 fn what_an_earlier_epoch_writes_late_does_not_count() {
     let disk = SimDisk::new();
     let store = open(&disk, &small()).unwrap();
-    let append = |store: &Journal, seq| store.sync(submit(store, &big_append(seq)).unwrap()).unwrap();
-    (0..3).for_each(|seq| drop(append(&store, seq)));
+    let append = |store: &Journal, seq| {
+        store.sync(submit(store, &big_append(seq)).unwrap()).unwrap();
+    };
+    (0..3).for_each(|seq| append(&store, seq));
     let taken_over = disk.copy();
-    (3..6).for_each(|seq| drop(append(&store, seq)));
+    (3..6).for_each(|seq| append(&store, seq));
     let name = disk.files().into_iter().find(|(name, _)| name.starts_with("data-")).unwrap().0;
     let late = disk.contents(&name);
     let store = open(&taken_over, &small()).unwrap();
@@ -257,9 +262,10 @@ fn a_damaged_header_of_the_only_file_with_batches_is_refused_and_the_file_is_kep
     let data: Vec<String> =
         disk.files().into_iter().map(|(name, _)| name).filter(|name| name.starts_with("data-")).collect();
     assert!(data.len() > 1, "{data:?}");
-    for bit in [0, 8 * 8, 8 * 33, 8 * 3278] {
+    for bit in [0, 8 * 8, 8 * 33, 8 * 1500] {
         let damaged = disk.copy();
-        damaged.flip(&data[0], bit);
+        // The header is there twice.
+        [bit, bit + 2048 * 8].iter().for_each(|bit| damaged.flip(&data[0], *bit));
         let before = damaged.files();
         let error = open(&damaged, &small()).err().unwrap_or_else(|| panic!("bit {bit} was not noticed"));
         assert_eq!((error.code, damaged.files()), (ErrorCode::Corrupt, before), "bit {bit}");

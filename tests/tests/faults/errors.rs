@@ -53,9 +53,11 @@ pub fn injected(scene: &mut Scene, count: u32) -> String {
     let plain = options.under.clone();
     let mut load = Load::default();
     let mut hits = 0;
-    let mut stopped = 0;
     while hits < count {
         let (call, nth) = choose(&mut scene.random);
+        if !["pwritev", "fdatasync"].contains(&call) {
+            continue;
+        }
         options.under = injecting(call, nth, "error=EIO", &trace.display().to_string());
         let started = options.try_start();
         if let Ok(broker) = started {
@@ -64,18 +66,13 @@ pub fn injected(scene: &mut Scene, count: u32) -> String {
         let calls = std::fs::read_to_string(&trace).expect("strace has written");
         let Some(failed) = Failed::find(&calls) else { continue };
         hits += 1;
-        stopped += u32::from(failed.is_final());
         failed.must_not_be_tried_again();
     }
     options.under = plain;
     let broker = options.start();
     let outcome = load.drain(broker.address);
     outcome.must_be_good();
-    assert!(stopped > count / 3, "only {stopped} of the failures mattered: the test tested little");
-    format!(
-        "{} confirmed, none lost; {stopped} failures of a write or a sync, none tried again",
-        outcome.confirmed
-    )
+    format!("{} confirmed, none lost; no failed call was tried again", outcome.confirmed)
 }
 
 /// A call that was made to fail, and what was called afterwards.
@@ -91,11 +88,6 @@ impl<'a> Failed<'a> {
         Some(Failed { line, later: lines.collect() })
     }
 
-    /// Whether it was a write or a sync of a file: after that the journal takes nothing any more.
-    fn is_final(&self) -> bool {
-        self.line.contains("fdatasync") || self.line.contains("pwritev")
-    }
-
     /// The file, as strace writes it.
     fn file(&self) -> Option<&'a str> {
         let from = self.line.find('<')?;
@@ -106,7 +98,7 @@ impl<'a> Failed<'a> {
     /// The file that could not be written or synced is left alone from then on: a second sync can succeed without having
     /// written anything.
     fn must_not_be_tried_again(&self) {
-        let Some(file) = self.file().filter(|_| self.is_final()) else { return };
+        let Some(file) = self.file() else { return };
         // Other threads may have been at it, so that their calls end after this one has.
         let again = self.later.iter().filter(|line| line.contains(file) && !line.contains("resumed"));
         let again: Vec<_> =
