@@ -7,7 +7,10 @@ mod bad_input;
 mod branches;
 mod connect;
 mod consume;
+mod corpus;
 mod deliver;
+#[path = "../../../../fuzz/openwire/fuzz_targets/drive.rs"]
+mod drive;
 mod peer;
 mod produce;
 mod room;
