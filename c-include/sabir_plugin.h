@@ -518,6 +518,12 @@
 #define SABIR_FIELD_BRANCH_ACT UINT16_C(21)
 
 /**
+ * Field, bytes: the canonical head of a message, repeated. In answers to `SABIR_QUERY_LIST` of a topic of the broker's
+ * events: the events that would tell what there is. Since 1.2.
+ */
+#define SABIR_FIELD_MESSAGE UINT16_C(22)
+
+/**
  * Flag of `CONNECT`: no other session of the virtual host may have this client id; while one has, the log-in is refused
  * with `SABIR_REASON_CONFLICT`. Since 1.1.
  */

@@ -246,6 +246,9 @@ pub const SABIR_FIELD_ARGUMENT: u16 = 19;
 pub const SABIR_FIELD_BRANCH: u16 = 20;
 /// Field, u64: `SABIR_BRANCH_*`. `BRANCH`. Since 1.2.
 pub const SABIR_FIELD_BRANCH_ACT: u16 = 21;
+/// Field, bytes: the canonical head of a message, repeated. In answers to `SABIR_QUERY_LIST` of a topic of the broker's
+/// events: the events that would tell what there is. Since 1.2.
+pub const SABIR_FIELD_MESSAGE: u16 = 22;
 
 /// Flag of `CONNECT`: no other session of the virtual host may have this client id; while one has, the log-in is refused
 /// with `SABIR_REASON_CONFLICT`. Since 1.1.

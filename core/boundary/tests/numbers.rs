@@ -33,6 +33,7 @@ fn field_numbers_are_those_of_the_contract() {
         (number::ARGUMENT, SABIR_FIELD_ARGUMENT),
         (number::BRANCH, SABIR_FIELD_BRANCH),
         (number::BRANCH_ACT, SABIR_FIELD_BRANCH_ACT),
+        (number::MESSAGE, SABIR_FIELD_MESSAGE),
     ];
     for (model, contract) in pairs {
         assert_eq!(model, contract);

@@ -494,6 +494,10 @@ impl Engine {
             let text = format!("{destination} holds {} messages", queue.messages);
             return Err(Refusal::new(Reason::Conflict, text));
         }
+        if delete.if_empty && self.delayed.may_come_to(queue.number) {
+            let text = format!("{destination} may have delayed messages on their way to it");
+            return Err(Refusal::new(Reason::Conflict, text));
+        }
         if delete.if_unused && !queue.consumers.is_empty() {
             let text = format!("{destination} has {} consumers", queue.consumers.len());
             return Err(Refusal::new(Reason::Conflict, text));

@@ -198,7 +198,11 @@ impl Engine {
         if unwanted || entry.expired(self.now) {
             return;
         }
-        let label = entry.label();
+        let several = subscription.takes_from_several();
+        let label = match self.queues.get(walk.queue).filter(|_| several) {
+            Some(queue) => entry.label_from(&queue.destination()),
+            None => entry.label(),
+        };
         let (Some(message), Some(session)) = (entry.message, self.sessions.get_mut(subscription.session))
         else {
             return;

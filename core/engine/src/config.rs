@@ -68,6 +68,17 @@ pub enum DeadLetter {
     Individual(String),
 }
 
+impl DeadLetter {
+    /// The queue to which what cannot be processed of the destination `name` goes, if to any.
+    pub(crate) fn queue_of(&self, name: &str) -> Option<String> {
+        match self {
+            DeadLetter::Discard => None,
+            DeadLetter::Shared(shared) => Some(shared.clone()),
+            DeadLetter::Individual(prefix) => Some(format!("{prefix}{name}")),
+        }
+    }
+}
+
 /// What happens to a publish when its destination is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {

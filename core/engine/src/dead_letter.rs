@@ -5,14 +5,16 @@
 
 use crate::config::DeadLetter;
 use crate::engine::Engine;
+use crate::events::Fate;
 use crate::output::CommitNeed;
 use crate::queue::entry::{Entry, Place};
 use crate::queue::{Origin, Queue, Traits};
+use crate::routing::VirtualHost;
 use crate::slab::Key;
 use bytes::Bytes;
-use sabir_model::store::TEMPORARY;
+use sabir_model::store::{LogId, TEMPORARY};
 use sabir_model::verb::Refusal;
-use sabir_model::{Destination, DestinationKind, fields};
+use sabir_model::{Destination, DestinationKind, Message, fields};
 
 /// A dead letter that fails again stays where it is, and is put off for at least so long.
 const DEAD_LETTER_DELAY_MS: u64 = 1_000;
@@ -26,6 +28,8 @@ pub(crate) enum Cause<'a> {
     TooManyAttempts,
     /// Its time was over.
     Expired,
+    /// It was put off, and when it was due there was no way to where it was sent.
+    Unroutable(&'a Refusal),
 }
 
 impl Cause<'_> {
@@ -35,6 +39,9 @@ impl Cause<'_> {
             Cause::Rejected(reason) => format!("rejected: {}", clipped(reason, 512)),
             Cause::TooManyAttempts => format!("delivered {attempts} times without being accepted"),
             Cause::Expired => "expired".to_owned(),
+            Cause::Unroutable(why) => {
+                format!("could not be delivered when it was due: {}", clipped(&why.text, 512))
+            }
         }
     }
 }
@@ -59,33 +66,56 @@ fn label(origin: &Destination, cause: &str) -> Bytes {
 impl Engine {
     /// Moves an entry in flight to the dead letters, or removes it, by policy.
     pub(crate) fn dead_letter(&mut self, key: Key<Queue>, priority: u8, entry: Entry, cause: &Cause<'_>) {
-        let Some(queue) = self.queues.get_mut(key) else { return };
+        self.dead_letter_read(key, priority, entry, cause, None);
+    }
+
+    /// As `dead_letter`; `read` is the beginning of the entry's record, if its message is not in memory.
+    pub(crate) fn dead_letter_read(
+        &mut self,
+        key: Key<Queue>,
+        priority: u8,
+        entry: Entry,
+        cause: &Cause<'_>,
+        read: Option<&Bytes>,
+    ) {
+        let subject = self.subject(key, &entry, read);
+        let why = subject.as_ref().map(|_| cause.text(entry.attempts));
+        if *cause == Cause::Expired {
+            self.counters.expired += 1;
+            if let Some(subject) = &subject {
+                self.tell_fate(subject, Fate::Expired, None);
+            }
+        }
+        let moved = self.settle_dead(key, priority, entry, cause);
+        if let Some(subject) = subject.filter(|_| moved) {
+            self.tell_fate(&subject, Fate::DeadLettered, why.as_deref());
+        }
+    }
+
+    /// Answers whether it is a dead letter now.
+    fn settle_dead(&mut self, key: Key<Queue>, priority: u8, entry: Entry, cause: &Cause<'_>) -> bool {
+        let Some(queue) = self.queues.get_mut(key) else { return false };
         let policy = queue.policy.clone();
         let persistent = entry.place == Place::Durable
             || entry.message.as_ref().is_some_and(|message| message.head().persistent());
         let expired = *cause == Cause::Expired;
         let wanted =
             (persistent || policy.dead_letter_non_persistent) && (!expired || policy.dead_letter_expired);
-        let name = match &policy.dead_letter {
-            DeadLetter::Discard => None,
-            DeadLetter::Shared(name) => Some(name.clone()),
-            DeadLetter::Individual(prefix) => Some(format!("{prefix}{}", queue.name)),
-        };
+        let name = policy.dead_letter.queue_of(&queue.name);
         let is_dead_already = queue.kind == DestinationKind::Queue
             && match &policy.dead_letter {
                 DeadLetter::Individual(prefix) => queue.name.starts_with(prefix.as_str()),
                 _ => name.as_deref() == Some(&*queue.name),
             };
-        if expired {
-            self.counters.expired += 1;
-        }
         if is_dead_already && !expired {
             // Nothing removes a dead letter but an accept.
             let delay = policy.redelivery_delay(entry.attempts).max(DEAD_LETTER_DELAY_MS);
-            return self.delay_entry(key, priority, entry, delay);
+            self.delay_entry(key, priority, entry, delay);
+            return false;
         }
+        let host = queue.host;
         let target = match name {
-            Some(name) if wanted && !is_dead_already => self.dead_letter_queue(key, &name).ok(),
+            Some(name) if wanted && !is_dead_already => self.dead_letter_queue(host, &name).ok(),
             _ => None,
         };
         // A dead letter that is in the store alone cannot move to a queue that keeps nothing there.
@@ -95,33 +125,68 @@ impl Engine {
                 && self.queues.get(*target).is_none_or(|queue| !queue.traits.durable)
         };
         if target.as_ref().is_some_and(homeless) {
-            return self.delay_entry(key, priority, entry, DEAD_LETTER_DELAY_MS);
+            self.delay_entry(key, priority, entry, DEAD_LETTER_DELAY_MS);
+            return false;
         }
         let Some(target) = target else {
             if let Some(queue) = self.queues.get_mut(key) {
                 queue.finish(key, priority, &entry, &mut self.pending, &mut self.memory);
             }
-            return self.collect_queue(key);
+            self.collect_queue(key);
+            return false;
         };
-        self.counters.dead_lettered += 1;
-        *match cause {
-            Cause::Rejected(_) => &mut self.counters.dead_lettered_rejected,
-            Cause::TooManyAttempts => &mut self.counters.dead_lettered_attempts,
-            Cause::Expired => &mut self.counters.dead_lettered_expired,
-        } += 1;
+        self.count_dead(cause);
         self.move_dead(key, target, priority, entry, cause);
         self.schedule(target);
         if self.queues.get(key).is_some_and(Queue::must_look_again) {
             self.schedule(key);
         }
         self.collect_queue(key);
+        true
+    }
+
+    /// What was put off for a destination, and confirmed, cannot go there now that it is due: it goes to the dead letters
+    /// by the policy of that destination. `body_at` is where its record lies, if it may be linked to.
+    pub(crate) fn dead_letter_unroutable(
+        &mut self,
+        host: Key<VirtualHost>,
+        destination: &Destination,
+        message: &Message,
+        body_at: &mut Option<(LogId, u64)>,
+        why: &Refusal,
+    ) {
+        let Some(found) = self.routing.hosts.get(host) else { return };
+        let policy = self.config.policy(&found.name, destination.kind, &destination.name);
+        let head = message.head();
+        let expired = head.expiration_ms() != 0 && head.expiration_ms() <= self.now.unix_ms;
+        let wanted = (head.persistent() || policy.dead_letter_non_persistent)
+            && (!expired || policy.dead_letter_expired);
+        let name = policy.dead_letter.queue_of(&destination.name).filter(|_| wanted);
+        let target = name.and_then(|name| self.dead_letter_queue(host, &name).ok());
+        let cause = Cause::Unroutable(why);
+        let label = label(destination, &cause.text(0));
+        let Some((target, dead)) = target.and_then(|key| Some((key, self.queues.get_mut(key)?))) else {
+            self.counters.dropped += 1;
+            return;
+        };
+        let origin = Origin { label, ..Origin::default() };
+        dead.admit(target, message, &origin, body_at, &mut self.pending, &mut self.memory);
+        self.count_dead(&cause);
+        self.schedule(target);
+    }
+
+    fn count_dead(&mut self, cause: &Cause<'_>) {
+        self.counters.dead_lettered += 1;
+        *match cause {
+            Cause::Rejected(_) => &mut self.counters.dead_lettered_rejected,
+            Cause::TooManyAttempts => &mut self.counters.dead_lettered_attempts,
+            Cause::Expired => &mut self.counters.dead_lettered_expired,
+            Cause::Unroutable(_) => &mut self.counters.dead_lettered_unroutable,
+        } += 1;
     }
 
     /// The queue for dead letters, made if need be, whatever policy says of making queues.
-    fn dead_letter_queue(&mut self, from: Key<Queue>, name: &str) -> Result<Key<Queue>, Refusal> {
-        let Some(host) = self.queues.get(from).map(|queue| queue.host) else {
-            return Err(self.state_refusal());
-        };
+    fn dead_letter_queue(&mut self, host: Key<VirtualHost>, name: &str) -> Result<Key<Queue>, Refusal> {
         let found = self.routing.hosts.get(host).and_then(|host| host.queues.get(name)).copied();
         if let Some(queue) = found {
             return Ok(queue);

@@ -14,6 +14,10 @@ use crate::queue::view::PLAIN;
 use crate::reads::{Answered, Purpose};
 use crate::slab::Key;
 use sabir_model::Head;
+use sabir_model::message::FIXED_HEAD_BYTES;
+
+/// How much of each record is read while somebody listens to what expires. A longer head is not told.
+const TOLD_HEAD_BYTES: usize = 4_096;
 
 impl Engine {
     /// Begins a sweep, if its time has come.
@@ -75,10 +79,12 @@ impl Engine {
         for mut entry in expired {
             // No consumer has been given it.
             entry.group = 0;
+            // It may be let go of in memory before it is told of.
+            let read = entry.message.as_ref().map(|message| message.pieces()[0].clone());
             if let Some(queue) = self.queues.get_mut(key) {
                 queue.depart(key, at, &mut entry, &mut self.pending, &mut self.memory);
             }
-            self.dead_letter(key, priority, entry, &Cause::Expired);
+            self.dead_letter_read(key, priority, entry, &Cause::Expired, read.as_ref());
         }
     }
 
@@ -123,7 +129,13 @@ impl Engine {
         }
         lane.sweep_reading = true;
         let max_records = self.config.limits.sweep_records;
-        self.reads.heads(page, Purpose::Sweep { queue: key, priority }, max_records, out);
+        // Who listens is told what it was that has expired.
+        let host = queue.host;
+        let (len, max_records) = match self.is_listened_to(host) {
+            true => (TOLD_HEAD_BYTES, max_records.div_ceil(16)),
+            false => (FIXED_HEAD_BYTES, max_records),
+        };
+        self.reads.heads(page, len, Purpose::Sweep { queue: key, priority }, max_records, out);
     }
 
     /// Heads have come.
@@ -152,7 +164,8 @@ impl Engine {
                     queue.budget.discharge(&mut self.memory, fetched.cost());
                 }
                 let attempts = lane.attempts.get(&record.seq).copied();
-                expired.push(Entry {
+                let read = record.data.clone();
+                let entry = Entry {
                     seq: record.seq,
                     message: None,
                     size: lane.size_of(&record),
@@ -163,14 +176,15 @@ impl Engine {
                     counted: attempts.is_some(),
                     together: false,
                     group: 0,
-                });
+                };
+                expired.push((entry, read));
             }
         }
-        for entry in expired {
+        for (entry, read) in expired {
             if let Some(queue) = self.queues.get_mut(key) {
                 queue.in_flight += 1;
             }
-            self.dead_letter(key, priority, entry, &Cause::Expired);
+            self.dead_letter_read(key, priority, entry, &Cause::Expired, Some(&read));
         }
     }
 }

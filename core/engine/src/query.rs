@@ -2,6 +2,7 @@
 //! Questions: what there is, and why a message waits.
 
 use crate::engine::{Engine, State};
+use crate::events::is_event;
 use crate::queue::Queue;
 use crate::routing::VirtualHost;
 use crate::session::Session;
@@ -58,7 +59,9 @@ pub struct Stats {
     pub dead_lettered_attempts: u64,
     /// Of these: because they expired.
     pub dead_lettered_expired: u64,
-    /// Messages removed to make room, by policy.
+    /// Of these: because there was no way to where they go when they were due.
+    pub dead_lettered_unroutable: u64,
+    /// Messages removed by policy: to make room, or because they had nowhere to go and dead letters are not kept.
     pub dropped: u64,
     /// Publishes parked now.
     pub parked: u64,
@@ -88,8 +91,9 @@ impl Engine {
 
     /// Answers a question. A list repeats, for each destination, the field `DESTINATION` and six fields `COUNT`:
     /// messages, bytes, in flight, consumers, bytes in memory, parked publishes. Of temporary destinations, whose
-    /// contents are their owners', it has the names alone. Its text is how many there are; it names no more than
-    /// `limits.max_listed` of them.
+    /// contents are their owners', it has the names alone. A list of a topic of events has instead the events, as fields
+    /// `MESSAGE`, that would tell of the sessions, consumers and producers that there are. Its text is how many there
+    /// are; it names no more than `limits.max_listed` of them.
     pub(crate) fn query(&self, key: Key<Session>, query: &Query) -> Result<Told, Refusal> {
         match query {
             Query::List(wanted) => self.list(key, wanted),
@@ -102,6 +106,9 @@ impl Engine {
         let pattern =
             Pattern::parse(&wanted.name).map_err(|error| Refusal::new(Reason::Invalid, error.to_string()))?;
         let host = self.sessions.get(key).map(|session| session.virtual_host);
+        if wanted.kind == DestinationKind::Topic && is_event(&wanted.name) {
+            return Ok(host.map(|host| self.list_events(host, &pattern)).unwrap_or_default());
+        }
         if matches!(wanted.kind, DestinationKind::TempQueue | DestinationKind::TempTopic) {
             return Ok(self.list_temporary(host, wanted.kind, &pattern));
         }

@@ -9,7 +9,6 @@ use crate::queue::entry::Place;
 use crate::queue::paging::Page;
 use crate::slab::Key;
 use crate::subscription::Subscription;
-use sabir_model::message::FIXED_HEAD_BYTES;
 use sabir_model::store::{LogId, Read, Record, TEMPORARY, Want};
 use std::collections::BTreeMap;
 
@@ -73,8 +72,15 @@ impl Reads {
     }
 
     /// Asks for the fixed heads of a page's messages.
-    pub fn heads(&mut self, page: Page, purpose: Purpose, max_records: u64, out: &mut Outputs) -> ReadId {
-        let want = Want::Head { len: FIXED_HEAD_BYTES as u64 };
+    pub fn heads(
+        &mut self,
+        page: Page,
+        len: usize,
+        purpose: Purpose,
+        max_records: u64,
+        out: &mut Outputs,
+    ) -> ReadId {
+        let want = Want::Head { len: len as u64 };
         let reads = page.reads(max_records, 0, want).collect();
         self.start(page, purpose, reads, out)
     }

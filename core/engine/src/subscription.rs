@@ -96,6 +96,11 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    /// Whether its messages may come from several queues that have names.
+    pub fn takes_from_several(&self) -> bool {
+        self.by_pattern || self.wanted.destinations.len() > 1
+    }
+
     pub fn new(session: Key<Session>, id: u64, wanted: &sabir_model::verb::Subscribe) -> Self {
         Subscription {
             session,

@@ -52,6 +52,8 @@ pub mod number {
     pub const BRANCH: u16 = 20;
     /// u64: the step of a branch.
     pub const BRANCH_ACT: u16 = 21;
+    /// Bytes: the canonical head of a message; may be repeated.
+    pub const MESSAGE: u16 = 22;
 }
 
 /// Bits of the field `FLAGS`, and values of the field `QUERY`.
@@ -108,6 +110,8 @@ pub mod flag {
 pub const LABEL_ORIGIN: u16 = 32;
 /// Field of a delivery's label, text: why a message is a dead letter.
 pub const LABEL_CAUSE: u16 = 33;
+/// Field of a delivery's label, text: the queue that the message comes from, of a subscription to several queues.
+pub const LABEL_QUEUE: u16 = 34;
 
 /// Most destinations that one verb may name.
 pub const MAX_DESTINATIONS: usize = 256;

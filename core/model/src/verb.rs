@@ -161,7 +161,7 @@ pub struct Delete {
     pub destination: Option<Destination>,
     /// Or a durable subscription of this session's client id.
     pub subscription_name: Option<String>,
-    /// Only if it holds no message.
+    /// Only if it holds no message, and none that was put off is to come to it.
     pub if_empty: bool,
     /// Only if it has no consumer.
     pub if_unused: bool,

@@ -134,7 +134,7 @@ fn publish(frame: &[u8], message: &Message) -> f64 {
 fn dispatch(delivery: &DeliveryRef<'_>) -> f64 {
     let mut names = Names::new(64);
     measure(|| {
-        black_box(to_message(black_box(delivery), None, &mut names).expect("it can be delivered"));
+        black_box(to_message(black_box(delivery), None, &[], &mut names).expect("it can be delivered"));
     })
 }
 
@@ -147,7 +147,8 @@ fn written(delivery: &DeliveryRef<'_>) -> f64 {
     let dispatch = MessageDispatch { message: Some(Box::default()), ..MessageDispatch::default() };
     let mut command = Command::MessageDispatch(Box::new(dispatch));
     measure(|| {
-        let (message, _) = to_message(black_box(delivery), None, &mut names).expect("it can be delivered");
+        let (message, _) =
+            to_message(black_box(delivery), None, &[], &mut names).expect("it can be delivered");
         if let Command::MessageDispatch(dispatch) = &mut command
             && let Some(place) = &mut dispatch.message
         {

@@ -111,6 +111,12 @@ pub static SETTINGS: &[Setting] = &[
         doc: "whether messages bear the name with which their sender has logged in, as JMSXUserID",
     },
     Setting {
+        name: "update_cluster_clients",
+        kind: Kind::Flag,
+        default: "false",
+        doc: "whether clients that follow several brokers are told this one's address, as they have reached it",
+    },
+    Setting {
         name: "advisories",
         kind: Kind::Flag,
         default: "true",
@@ -148,6 +154,7 @@ pub struct Settings {
     pub max_broker_infos: u64,
     pub tight_encoding: bool,
     pub populate_user_id: bool,
+    pub update_cluster_clients: bool,
     pub advisories: bool,
 }
 
@@ -181,6 +188,7 @@ impl Settings {
             max_broker_infos: values.count("max_broker_infos"),
             tight_encoding: values.flag("tight_encoding"),
             populate_user_id: values.flag("populate_user_id"),
+            update_cluster_clients: values.flag("update_cluster_clients"),
             advisories: values.flag("advisories"),
         })
     }

@@ -14,7 +14,7 @@ use crate::reads::Purpose;
 use crate::slab::{Key, Slab};
 use crate::subscription::{Subscription, Unsettled};
 use sabir_model::delivery::DeliveryKind;
-use sabir_model::{Delivery, Now};
+use sabir_model::{Delivery, DestinationKind, Now};
 
 /// What goes to whom.
 #[derive(Clone, Copy)]
@@ -171,7 +171,7 @@ impl Engine {
         if matches!(self.state, State::Stopped | State::Failed(_)) {
             return;
         }
-        let mut expired: Vec<(u8, Entry)> = Vec::new();
+        let mut expired: Vec<(u8, Entry, Option<bytes::Bytes>)> = Vec::new();
         loop {
             let Some(queue) = self.queues.get_mut(own) else { return };
             let mut consumers = Consumers {
@@ -192,18 +192,19 @@ impl Engine {
             };
             let Some(mut entry) = taken else { break };
             let dead = entry.expired(self.now);
-            let message = if dead { None } else { entry.message.clone() };
+            let message = entry.message.clone();
             queue.depart(own, lane, &mut entry, &mut self.pending, &mut self.memory);
             match message {
-                Some(message) => self.deliver(own, choice, entry, message, out),
-                None => {
+                Some(message) if !dead => self.deliver(own, choice, entry, message, out),
+                message => {
                     entry.group = 0;
-                    expired.push((queue.lanes[lane].priority, entry));
+                    let record = message.map(|message| message.pieces()[0].clone());
+                    expired.push((queue.lanes[lane].priority, entry, record));
                 }
             }
         }
-        for (priority, entry) in expired {
-            self.dead_letter(own, priority, entry, &Cause::Expired);
+        for (priority, entry, record) in expired {
+            self.dead_letter_read(own, priority, entry, &Cause::Expired, record.as_ref());
         }
         self.after_dispatch(own, out);
     }
@@ -222,10 +223,14 @@ impl Engine {
         session.last_tag += 1;
         session.unsettled += 1;
         let tag = session.last_tag;
+        let label = match subscription.takes_from_several() && queue.kind != DestinationKind::Topic {
+            true => entry.label_from(&queue.destination()),
+            false => entry.label(),
+        };
         let group_first = entry.group != 0 && queue.claim_group(&choice, entry.group, &message);
         let kind = DeliveryKind::Message {
             message,
-            label: entry.label(),
+            label,
             redelivery_count: entry.attempts,
             redelivered: entry.redelivered,
             group_first,

@@ -3,9 +3,9 @@
 
 use crate::seeded::seeded;
 use bytes::Bytes;
-use sabir_model::Now;
 use sabir_model::message::Message;
 use sabir_model::selector::{DeliveryState, Selector};
+use sabir_model::{Destination, Now, fields};
 
 /// What an entry costs beside its message, in bytes: its places in the engine's structures.
 const OVERHEAD_BYTES: usize = 160;
@@ -78,6 +78,13 @@ impl Entry {
     /// The label, empty mostly.
     pub fn label(&self) -> Bytes {
         self.label.as_ref().map_or_else(Bytes::new, |label| (**label).clone())
+    }
+
+    /// The label, and from which queue it comes, for who takes from several.
+    pub fn label_from(&self, queue: &Destination) -> Bytes {
+        let mut label = self.label.as_ref().map_or_else(Vec::new, |label| label.to_vec());
+        fields::put(&mut label, fields::LABEL_QUEUE, queue.to_string().as_bytes());
+        label.into()
     }
 }
 

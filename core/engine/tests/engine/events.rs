@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the engine tells of itself on the topics that begin with `$sabir.event.`.
 
-use crate::broker::{Broker, Reaction, draft, parse, subscribe};
-use sabir_engine::{Config, Limits};
+use crate::broker::{Broker, Draft, Reaction, draft, parse, subscribe};
+use sabir_engine::{Config, Limits, Policy, PolicyRule};
 use sabir_model::delivery::DeliveryKind;
 use sabir_model::message::Field;
 use sabir_model::property::Value;
-use sabir_model::verb::{Attach, Bind, Delete, Reason, Subscribe, Verb};
-use sabir_model::{Destination, Message};
+use sabir_model::verb::{Answer, Attach, Bind, Delete, Outcome, Query, Reason, Subscribe, Verb};
+use sabir_model::{Destination, Message, fields};
 
 /// The messages that have come for a session.
 fn messages(broker: &mut Broker, session: u64) -> Vec<Message> {
@@ -19,12 +19,16 @@ fn messages(broker: &mut Broker, session: u64) -> Vec<Message> {
     deliveries.into_iter().filter_map(|delivery| message(delivery.kind)).collect()
 }
 
-/// Events as `topic event destination`.
-fn events(broker: &mut Broker, session: u64) -> Vec<String> {
-    let text = |message: &Message, name| match message.head().property(name) {
+fn text_of(head: &sabir_model::Head<'_>, name: &str) -> String {
+    match head.property(name) {
         Some(Value::Text(text)) => text.to_owned(),
         _ => String::new(),
-    };
+    }
+}
+
+/// Events as `topic event destination`.
+fn events(broker: &mut Broker, session: u64) -> Vec<String> {
+    let text = |message: &Message, name| text_of(&message.head(), name);
     messages(broker, session)
         .iter()
         .map(|message| {
@@ -122,6 +126,116 @@ fn an_event_says_who_and_how_many() {
     assert_eq!(head.property("selector"), Some(Value::Text("color = 'red'")));
     assert!(!head.persistent() && head.timestamp_ms() > 0);
     assert_ne!(told[0].head().text(Field::Id), told[1].head().text(Field::Id));
+}
+
+fn list(broker: &mut Broker, session: u64, topic: &str) -> (String, Vec<Message>) {
+    let wanted = Destination::topic(&format!("$sabir.event.{topic}")).unwrap();
+    let token = broker.send(session, 0, 0, Verb::Query(Box::new(Query::List(wanted))));
+    let replies = broker.replies.get_mut(&session).unwrap();
+    let reply = replies.iter().find(|reply| reply.token == token).unwrap();
+    let Answer::Told(told) = &reply.answer else { panic!("{reply:?}") };
+    let events = fields::iter(&told.fields)
+        .map(Result::unwrap)
+        .map(|(number, head)| {
+            assert_eq!(number, fields::number::MESSAGE);
+            Message::joined(head.to_vec().into()).unwrap()
+        })
+        .collect();
+    (told.text.clone(), events)
+}
+
+#[test]
+fn whoever_comes_later_can_ask_for_the_events_that_would_tell_what_there_is() {
+    let mut broker = Broker::new();
+    broker.open_as(1, Some("client"));
+    broker.produce(1, 1, &["queue://Q", "topic://T"]);
+    broker.open(2);
+    let selector = Some("color = 'red'".to_owned());
+    broker.subscribe_with(2, 7, Subscribe { selector, priority: 3, ..subscribe(&["queue://Q"]) });
+    broker.subscribe(1, 2, &["queue://Q"], 10);
+    broker.subscribe(1, 3, &["topic://T.#"], 10);
+    broker.open(9);
+    broker.subscribe(9, 1, &["topic://$sabir.event.#"], 10);
+    let (count, consumers) = list(&mut broker, 9, "consumer.queue.Q");
+    assert_eq!((count.as_str(), consumers.len()), ("2", 2));
+    let head = consumers.iter().map(Message::head).find(|head| text_of(head, "connection") == "c2").unwrap();
+    assert_eq!(head.text(Field::Destination), Some("topic://$sabir.event.consumer.queue.Q"));
+    assert_eq!(head.property("event"), Some(Value::Text("added")));
+    assert_eq!(head.property("id"), Some(Value::Long(7)));
+    assert_eq!(head.property("consumers"), Some(Value::Int(2)));
+    assert_eq!(head.property("selector"), Some(Value::Text("color = 'red'")));
+    for (topic, expected) in [
+        ("consumer.#", 3),
+        ("consumer.topic.#", 1),
+        ("producer.#", 2),
+        ("producer.queue.Q", 1),
+        ("connection", 3),
+        ("#", 8),
+        ("queue", 0),
+        ("consumer.queue.R", 0),
+    ] {
+        assert_eq!(list(&mut broker, 9, topic).1.len(), expected, "{topic}");
+    }
+}
+
+#[test]
+fn a_list_of_events_has_a_bound() {
+    let limits = Limits { max_listed: 2, ..Limits::default() };
+    let mut broker = Broker::with(Config { limits, ..Config::default() });
+    (1..=5).for_each(|session| broker.open(session));
+    let (count, events) = list(&mut broker, 1, "connection");
+    assert_eq!((count.as_str(), events.len()), ("5", 2));
+}
+
+#[test]
+fn messages_that_expire_and_become_dead_letters_are_told_of_with_their_heads() {
+    for (resident_bytes, why) in [(4 << 20, "in memory"), (500, "read from the store")] {
+        let policy = Policy { resident_bytes, ..Policy::default() };
+        let policies = vec![PolicyRule::new("Q", policy).unwrap()];
+        let mut broker = Broker::with(Config { policies, ..Config::default() });
+        broker.open(9);
+        let topics = ["topic://$sabir.event.expired.#", "topic://$sabir.event.dead-lettered.#"];
+        broker.subscribe(9, 1, &topics, 1_000);
+        broker.open(1);
+        broker.produce(1, 1, &["queue://Q"]);
+        let expiration_ms = broker.now.unix_ms + 10;
+        let texts: Vec<String> = (0..40).map(|number| format!("late{number}")).collect();
+        for text in &texts {
+            broker.publish(1, 1, Draft { expiration_ms, color: Some("red"), ..draft(text) });
+        }
+        for _ in 0..10 {
+            broker.pass(31_000);
+        }
+        let told = messages(&mut broker, 9);
+        let of = |what: &str| -> Vec<&Message> {
+            told.iter().filter(|one| text_of(&one.head(), "event") == what).collect()
+        };
+        assert_eq!((of("expired").len(), of("dead-lettered").len()), (40, 40), "{why}");
+        assert_eq!(text_of(&of("dead-lettered")[0].head(), "cause"), "expired", "{why}");
+        for one in told.iter() {
+            let head = sabir_model::Head::parse(one.body()).unwrap();
+            assert_eq!(head.property("color"), Some(Value::Text("red")), "{why}");
+            assert_eq!(head.text(Field::Id), Some(&*text_of(&one.head(), "message_id")), "{why}");
+        }
+        assert_eq!(one_topic(&told), "topic://$sabir.event.expired.queue.Q", "{why}");
+    }
+}
+
+fn one_topic(told: &[Message]) -> String {
+    told[0].head().text(Field::Destination).unwrap().to_owned()
+}
+
+#[test]
+fn what_becomes_of_events_is_no_event() {
+    let policy = Policy { dead_letter_non_persistent: true, ..Policy::default() };
+    let mut broker = Broker::with(Config { default_policy: policy, ..Config::default() });
+    broker.open(9);
+    broker.subscribe(9, 1, &["topic://$sabir.event.#"], 100);
+    broker.open(1);
+    let first = broker.got(9).remove(0);
+    broker.settle(9, 1, first.tag, Outcome::Reject { reason: "no".into() });
+    assert_eq!(broker.engine.stats().dead_lettered, 1);
+    assert!(events(&mut broker, 9).iter().all(|event| !event.starts_with("dead-lettered")));
 }
 
 #[test]

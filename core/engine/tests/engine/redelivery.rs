@@ -2,9 +2,10 @@
 //! Redelivery, dead letters, expiration and delays.
 
 use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
+use crate::topics::{bind, exchange};
 use sabir_engine::{Config, DeadLetter, Input, Policy, PolicyRule};
-use sabir_model::fields;
-use sabir_model::verb::{Outcome, Reason, Subscribe, Verb};
+use sabir_model::verb::{Delete, ExchangeKind, Outcome, Reason, Subscribe, Verb};
+use sabir_model::{Destination, fields};
 
 fn broker_with(policy: Policy) -> Broker {
     let config = Config { policies: vec![PolicyRule::new("Q", policy).unwrap()], ..Config::default() };
@@ -332,6 +333,124 @@ fn a_delayed_message_reaches_a_queue_once_whichever_of_its_destinations_lead_the
         broker.subscribe(2, 2, &["queue://Q"], 10);
         assert_eq!(broker.texts(2), ["later"]);
     }
+}
+
+fn delete(broker: &mut Broker, destination: &str) {
+    let delete = Delete {
+        destination: Some(Destination::parse(destination).unwrap()),
+        subscription_name: None,
+        if_empty: false,
+        if_unused: false,
+    };
+    broker.done(1, 0, 0, Verb::Delete(Box::new(delete)));
+}
+
+/// Puts a message off for a minute that goes to `destinations`, and has the queue `Q` deleted meanwhile.
+fn due_without_its_queue(config: Config, destinations: &[&str], one: Draft<'_>) -> Broker {
+    let mut broker = Broker::with(config);
+    broker.open(1);
+    assert_eq!(broker.declare(1, "queue://Q"), Reaction::Done);
+    broker.produce(1, 1, destinations);
+    let deliver_at_ms = broker.now.unix_ms + 60_000;
+    let token = broker.publish(1, 1, Draft { deliver_at_ms, ..one });
+    assert_eq!(broker.answer(1, token), Some(Reaction::Done));
+    delete(&mut broker, "queue://Q");
+    broker
+}
+
+#[test]
+fn a_delayed_message_whose_queue_cannot_be_made_again_becomes_a_dead_letter_with_its_cause() {
+    for (persistent, crash) in [(true, false), (true, true), (false, false)] {
+        let policy = Policy { dead_letter_non_persistent: true, ..Policy::default() };
+        let mut config = Config { default_policy: policy, ..Config::default() };
+        config.limits.max_queues = 1;
+        let one = Draft { persistent, ..draft("later") };
+        let mut broker = due_without_its_queue(config, &["queue://Q", "topic://T"], one);
+        broker.produce(1, 2, &["queue://Other"]);
+        broker.publish_all(1, 2, ["takes the last place"]);
+        if crash {
+            broker = broker.crash(usize::MAX);
+            broker.open(1);
+        }
+        broker.pass(61_000);
+        assert_eq!(broker.engine.stats().dead_lettered_unroutable, 1, "{persistent} {crash}");
+        broker = if persistent { broker.crash(usize::MAX) } else { broker };
+        broker.open(2);
+        broker.subscribe_with(2, 1, Subscribe { browse: true, ..subscribe(&["queue://ActiveMQ.DLQ"]) });
+        broker.done(2, 1, 0, Verb::Credit { amount: 10, set: false, drain: false });
+        let dead = broker.got(2);
+        assert_eq!(dead.len(), 1, "{persistent} {crash}");
+        assert_eq!(dead[0].text, "later");
+        let cause = "could not be delivered when it was due: there are 1 queues and subscriptions already \
+                     (limits.max_queues)";
+        assert_eq!(
+            label(&dead[0].label),
+            [(fields::LABEL_ORIGIN, "queue://Q".to_owned()), (fields::LABEL_CAUSE, cause.to_owned())]
+        );
+        assert_eq!(broker.engine.stats().delayed, 0);
+    }
+}
+
+#[test]
+fn a_delayed_message_to_a_queue_that_policy_does_not_make_again_takes_the_way_of_that_queues_policy() {
+    for (dead_letter, found) in [
+        (DeadLetter::Individual("DLQ.".into()), Some("queue://DLQ.Q")),
+        (DeadLetter::Shared("Graveyard".into()), Some("queue://Graveyard")),
+        (DeadLetter::Discard, None),
+    ] {
+        let policy = Policy { auto_create: false, dead_letter, ..Policy::default() };
+        let config = Config { policies: vec![PolicyRule::new("Q", policy).unwrap()], ..Config::default() };
+        let mut broker = due_without_its_queue(config, &["topic://T", "queue://Q"], draft("later"));
+        broker.subscribe(1, 1, &["topic://T"], 10);
+        broker.pass(61_000);
+        assert_eq!(broker.texts(1), ["later"], "the others get theirs");
+        let stats = broker.engine.stats();
+        let counted = (stats.dead_lettered_unroutable, stats.dropped);
+        let Some(found) = found else {
+            assert_eq!((counted, broker.store.durable_entries()), ((0, 1), 0));
+            continue;
+        };
+        assert_eq!(counted, (1, 0));
+        broker.subscribe(1, 2, &[found], 10);
+        assert_eq!(broker.texts(1), ["later"], "{found}");
+    }
+}
+
+#[test]
+fn a_delayed_message_to_an_exchange_that_leads_nowhere_becomes_a_dead_letter() {
+    let mut broker = Broker::new();
+    broker.open(1);
+    exchange(&mut broker, "E", ExchangeKind::Direct);
+    assert_eq!(broker.declare(1, "queue://Q"), Reaction::Done);
+    broker.done(1, 0, 0, bind("exchange://E", "queue://Q", "k", None));
+    broker.produce(1, 1, &["exchange://E/k"]);
+    let deliver_at_ms = broker.now.unix_ms + 60_000;
+    let token = broker.publish(1, 1, Draft { deliver_at_ms, ..draft("later") });
+    assert_eq!(broker.answer(1, token), Some(Reaction::Done));
+    delete(&mut broker, "queue://Q");
+    broker.pass(61_000);
+    broker.subscribe(1, 1, &["queue://ActiveMQ.DLQ"], 10);
+    assert_eq!(broker.texts(1), ["later"]);
+}
+
+#[test]
+fn a_delayed_message_goes_with_the_one_queue_that_it_was_sent_to() {
+    let mut broker = Broker::new();
+    broker.open(1);
+    broker.produce(1, 1, &["queue://Q"]);
+    let deliver_at_ms = broker.now.unix_ms + 60_000;
+    broker.publish(1, 1, Draft { deliver_at_ms, ..draft("later") });
+    let if_empty = Verb::Delete(Box::new(Delete {
+        destination: Some(Destination::queue("Q").unwrap()),
+        subscription_name: None,
+        if_empty: true,
+        if_unused: true,
+    }));
+    assert_eq!(broker.ask(1, 0, 0, if_empty), Reaction::Refused(Reason::Conflict), "it is not empty");
+    delete(&mut broker, "queue://Q");
+    broker.pass(61_000);
+    let stats = broker.engine.stats();
+    assert_eq!((stats.delayed, stats.dead_lettered, broker.store.durable_entries()), (0, 0, 0));
 }
 
 #[test]

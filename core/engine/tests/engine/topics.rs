@@ -330,7 +330,7 @@ fn a_temporary_topic_is_consumed_by_its_owner_only_and_goes_with_it() {
     assert_eq!(broker.answer(2, token), Some(Reaction::Refused(Reason::NotFound)));
 }
 
-fn exchange(broker: &mut Broker, name: &str, kind: ExchangeKind) {
+pub fn exchange(broker: &mut Broker, name: &str, kind: ExchangeKind) {
     let declare = Declare {
         destination: Destination::new(DestinationKind::Exchange, name).unwrap(),
         exchange_kind: Some(kind),
@@ -342,13 +342,34 @@ fn exchange(broker: &mut Broker, name: &str, kind: ExchangeKind) {
     broker.done(1, 0, 0, Verb::Declare(Box::new(declare)));
 }
 
-fn bind(source: &str, target: &str, key: &str, selector: Option<&str>) -> Verb {
+pub fn bind(source: &str, target: &str, key: &str, selector: Option<&str>) -> Verb {
     Verb::Bind(Box::new(Bind {
         source: Destination::parse(source).unwrap(),
         target: Destination::parse(target).unwrap(),
         key: key.into(),
         selector: selector.map(str::to_owned),
     }))
+}
+
+#[test]
+fn who_takes_from_several_queues_is_told_from_which_a_message_comes() {
+    let mut broker = Broker::new();
+    broker.open(1);
+    broker.produce(1, 1, &["queue://A.x", "queue://A.y", "queue://B"]);
+    broker.publish_all(1, 1, ["m"]);
+    broker.subscribe(1, 1, &["queue://A.#"], 10);
+    let queues = |got: &[crate::broker::Got]| -> Vec<Vec<(u16, String)>> {
+        got.iter()
+            .map(|one| {
+                let fields = sabir_model::fields::iter(&one.label).map(Result::unwrap);
+                fields.map(|(field, value)| (field, String::from_utf8(value.to_vec()).unwrap())).collect()
+            })
+            .collect()
+    };
+    let from = |queue: &str| vec![(sabir_model::fields::LABEL_QUEUE, format!("queue://{queue}"))];
+    assert_eq!(queues(&broker.got(1)), [from("A.x"), from("A.y")]);
+    broker.subscribe(1, 2, &["queue://B"], 10);
+    assert_eq!(queues(&broker.got(1)), [Vec::new()]);
 }
 
 #[test]

@@ -109,11 +109,16 @@ fn render(room: &Room, store: &Store, connections: usize, text: &mut String) {
         ("rejected", engine.dead_lettered_rejected),
         ("attempts", engine.dead_lettered_attempts),
         ("expired", engine.dead_lettered_expired),
+        ("unroutable", engine.dead_lettered_unroutable),
     ] {
         let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
     }
     let mut counter = |name, help, value| family(text, name, "counter", help, value);
-    counter("sabir_messages_dropped_total", "Messages removed to make room.", engine.dropped);
+    counter(
+        "sabir_messages_dropped_total",
+        "Messages removed by policy: to make room, or as they had nowhere to go.",
+        engine.dropped,
+    );
     counter("sabir_storage_damaged_reads_total", "Reads that found a damaged record.", engine.damaged);
     // A store that cannot tell is no reason to tell nothing of the rest.
     let Ok(stats) = store.stats() else { return };

@@ -17,6 +17,9 @@ const MAX_KEPT: usize = 1024;
 /// they have not heard.
 const TOLD_TO_ALL: [&str; 2] = ["$sabir.event.temp-queue", "$sabir.event.temp-topic"];
 
+/// Who may read this topic, on which nothing is told, may send messages that say that others have sent them.
+const SPEAKS_FOR_OTHERS: &str = "$sabir.bridge";
+
 /// What may still be refused further in.
 #[derive(Debug)]
 enum Made {
@@ -171,7 +174,7 @@ impl Decisions {
     }
 
     pub(super) fn publish(&mut self, producer: u64, head: &Head<'_>) -> Result<(), Refusal> {
-        if self.authenticated && self.is_forged(head) {
+        if self.authenticated && self.is_forged(head) && !self.speaks_for_others() {
             let text = format!("{} may not send a message in another's name", self.principal.name());
             return Err(Refusal::new(Reason::Forbidden, text));
         }
@@ -193,6 +196,13 @@ impl Decisions {
     fn is_forged(&self, head: &Head<'_>) -> bool {
         let user = self.principal.user.as_deref().map(str::as_bytes);
         head.fields().any(|(tag, value)| tag == Field::User as u8 && Some(value) != user)
+    }
+
+    /// Whether it may send in the names of others: only a rule for just that gives the right.
+    fn speaks_for_others(&self) -> bool {
+        let right = Destination { kind: DestinationKind::Topic, name: SPEAKS_FOR_OTHERS.into() };
+        let virtual_host = self.virtual_host.as_deref().unwrap_or(&self.policy.default_virtual_host);
+        self.policy.rules.allow_by_name(&self.principal, virtual_host, Operation::Read, &right)
     }
 
     pub(super) fn subscribe(
@@ -289,6 +299,9 @@ impl Decisions {
         }
         if destination.kind.is_temporary() {
             return self.need_own(Operation::Read, destination);
+        }
+        if *destination.name == *SPEAKS_FOR_OTHERS && self.authenticated && !self.speaks_for_others() {
+            return Err(forbidden(&self.principal, Operation::Read, destination));
         }
         if self.allow(Operation::Admin, destination) {
             Ok(())

@@ -121,16 +121,40 @@ impl Rules {
         }
         let Ok(asked) = Pattern::parse(&destination.name) else { return false };
         self.rules.iter().any(|rule| {
-            rule.kind == destination.kind
-                && rule.rule.virtual_host.as_deref().is_none_or(|only| only == virtual_host)
-                && rule.rule.allow.contains(&operation)
-                && rule.is_for(principal)
-                && rule.pattern.covers(&asked)
+            rule.applies(principal, virtual_host, operation, destination) && rule.pattern.covers(&asked)
+        })
+    }
+
+    /// Whether a rule for just this destination, without wildcards, allows it. No rules allow nothing here.
+    pub fn allow_by_name(
+        &self,
+        principal: &Principal,
+        virtual_host: &str,
+        operation: Operation,
+        destination: &Destination,
+    ) -> bool {
+        let name = destination.to_string();
+        self.rules.iter().any(|rule| {
+            rule.rule.destination == name && rule.applies(principal, virtual_host, operation, destination)
         })
     }
 }
 
 impl Compiled {
+    /// Whether it allows this to them, there, for some destinations of that kind.
+    fn applies(
+        &self,
+        principal: &Principal,
+        virtual_host: &str,
+        operation: Operation,
+        destination: &Destination,
+    ) -> bool {
+        self.kind == destination.kind
+            && self.rule.virtual_host.as_deref().is_none_or(|only| only == virtual_host)
+            && self.rule.allow.contains(&operation)
+            && self.is_for(principal)
+    }
+
     fn new(rule: Rule) -> Result<Self, RuleError> {
         let destination = Destination::parse(&rule.destination)?;
         let text = || rule.destination.clone();

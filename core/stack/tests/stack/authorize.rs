@@ -135,6 +135,24 @@ fn nobody_sends_in_anothers_name() {
 }
 
 #[test]
+fn only_a_rule_gives_the_right_to_send_in_the_names_of_others() {
+    let from = |sender: &str| Verb::Publish(message(&Fixed::default(), Some(sender), 1));
+    let may = || Verb::Query(Box::new(Query::List(destination("topic://$sabir.bridge"))));
+    for (rules, allowed) in [
+        (&["queue://# write ann", "topic://$sabir.bridge read ann"][..], true),
+        (&["queue://# write ann", "topic://# read ann", "topic://$sabir.event.# read ann"][..], false),
+        (&["queue://# write ann", "topic://$sabir.bridge read bob"][..], false),
+        (&[][..], false),
+    ] {
+        let mut ann = Broker::new(policy(rules)).logged_in("ann");
+        assert_eq!(ann.ask(attach("queue://ORDERS")), []);
+        let expected = if allowed { Vec::new() } else { FORBIDDEN.to_vec() };
+        assert_eq!(ann.ask(may()), expected, "{rules:?}");
+        assert_eq!(ann.ask(from("bob")), expected, "{rules:?}");
+    }
+}
+
+#[test]
 fn a_temporary_destination_is_read_and_removed_by_its_owner_and_written_by_anybody() {
     let broker = broker();
     let mut ann = broker.logged_in("ann");

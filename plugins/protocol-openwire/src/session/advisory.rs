@@ -7,12 +7,15 @@
 //!   ActiveMQ.Advisory.TempQueue | TempTopic      $sabir.event.temp-queue | temp-topic
 //!   ActiveMQ.Advisory.Consumer.Queue.A           $sabir.event.consumer.queue.A
 //!   ActiveMQ.Advisory.Producer.Topic.A           $sabir.event.producer.topic.A
+//!   ActiveMQ.Advisory.Expired.Queue.A            $sabir.event.expired.queue.A
+//!   ActiveMQ.Advisory.MessageDLQd.Queue.A        $sabir.event.dead-lettered.queue.A
 //! ```
 //! Every Java client listens to those of temporary destinations, and refuses to send to one that it was not told of:
-//! whoever begins to listen is told first of those that there are.
+//! whoever begins to listen is told first of what there is.
 
 use super::asked::Kept;
 use super::consume::Consumer;
+use super::convert;
 use super::destination::{split_kind, wire_kind_of};
 use super::problem::{Exception, Problem, class};
 use super::{Core, hash_of};
@@ -22,6 +25,7 @@ use crate::codec::{
     DestinationInfo, DestinationKind as WireKind, Message, MessageDispatch, MessageId, ObjectId, ProducerId,
     ProducerInfo, RemoveInfo,
 };
+use bytes::Bytes;
 use sabir_model::destination::{Destination as ModelDestination, DestinationKind};
 use sabir_model::fields::{self, number as field};
 use sabir_model::message::{Field, Head};
@@ -37,7 +41,7 @@ const EVENT: &str = "$sabir.event.";
 const TYPE: &str = "Advisory";
 
 /// The words of both languages.
-const WORDS: [(&str, &str); 7] = [
+const WORDS: [(&str, &str); 9] = [
     ("Connection", "connection"),
     ("Queue", "queue"),
     ("Topic", "topic"),
@@ -45,6 +49,8 @@ const WORDS: [(&str, &str); 7] = [
     ("TempTopic", "temp-topic"),
     ("Consumer", "consumer"),
     ("Producer", "producer"),
+    ("Expired", "expired"),
+    ("MessageDLQd", "dead-lettered"),
 ];
 
 /// Whether a topic's name is one of advisories.
@@ -117,6 +123,9 @@ struct Event<'e> {
     client: Option<&'e str>,
     user: Option<&'e str>,
     id: i64,
+    /// The message that it is about, without its body, and the id of that.
+    message: Option<Box<Message>>,
+    message_id: Option<&'e str>,
     /// How many there are now, and what that is called.
     count: Option<(&'static str, i32)>,
     selector: Option<&'e str>,
@@ -139,6 +148,7 @@ impl<'e> Event<'e> {
                 ("client", Value::Text(text)) => event.client = Some(text),
                 ("user", Value::Text(text)) => event.user = Some(text),
                 ("id", Value::Long(id)) => event.id = id,
+                ("message_id", Value::Text(id)) => event.message_id = Some(id),
                 ("consumers", Value::Int(count)) => event.count = Some(("consumerCount", count)),
                 ("producers", Value::Int(count)) => event.count = Some(("producerCount", count)),
                 ("selector", Value::Text(text)) => event.selector = Some(text),
@@ -183,6 +193,7 @@ impl<'e> Event<'e> {
                     false => Command::ConsumerInfo(Box::new(self.consumer_info(id))),
                 }
             }
+            "Expired" | "MessageDLQd" => Command::Message(self.message.clone()?),
             "Producer" => {
                 let id = Arc::new(ProducerId {
                     connection_id: self.connection.into(),
@@ -228,11 +239,11 @@ impl<'e> Event<'e> {
 /// name thousands of destinations, and clients can ask as often as they have consumers.
 const LISTS_AT_ONCE: usize = 2;
 
-/// What new listeners to advisories have yet to be told: the destinations that there are.
+/// What new listeners to advisories have yet to be told: what there is.
 #[derive(Debug, Default)]
 pub struct Lists {
-    /// The listeners for whom nobody has asked, and the kinds of destinations that they want to know.
-    wanted: Vec<(u64, DestinationKind)>,
+    /// The listeners for whom nobody has asked, and the lists that they want to know.
+    wanted: Vec<(u64, ModelDestination)>,
     /// How many questions are open.
     asked: usize,
     /// What was answered.
@@ -243,13 +254,32 @@ pub struct Lists {
 #[derive(Debug)]
 struct Telling {
     number: u64,
-    names: std::vec::IntoIter<Box<str>>,
+    what: std::vec::IntoIter<There>,
+}
+
+/// Something that is there.
+#[derive(Debug)]
+enum There {
+    /// A destination, by its name.
+    Destination(Box<str>),
+    /// The head of the event that would tell of it.
+    Event(Box<[u8]>),
+}
+
+impl There {
+    fn read(number: u16, value: &[u8]) -> Option<There> {
+        match number {
+            field::DESTINATION => std::str::from_utf8(value).ok().map(|name| There::Destination(name.into())),
+            field::MESSAGE => Some(There::Event(value.into())),
+            _ => None,
+        }
+    }
 }
 
 impl Lists {
-    /// A new listener wants to know all destinations of these kinds.
-    pub fn want(&mut self, number: u64, kinds: &[DestinationKind]) {
-        self.wanted.extend(kinds.iter().map(|kind| (number, *kind)));
+    /// A new listener wants to know these lists.
+    pub fn want(&mut self, number: u64, lists: Vec<ModelDestination>) {
+        self.wanted.extend(lists.into_iter().map(|list| (number, list)));
     }
 
     /// A listener is none.
@@ -285,29 +315,33 @@ fn destination(text: &str) -> Option<Arc<Destination>> {
 }
 
 impl Core {
-    /// What a new listener must be told of first: the destinations of these kinds.
-    pub fn kinds_to_list(&self, subscribe: &Subscribe) -> Vec<DestinationKind> {
+    /// The lists that a new listener must be told first. As in ActiveMQ, who listens to everything is told of nothing that
+    /// was there before.
+    pub fn lists_for(&self, subscribe: &Subscribe) -> Vec<ModelDestination> {
         const LISTED: [DestinationKind; 4] = [
             DestinationKind::Queue,
             DestinationKind::Topic,
             DestinationKind::TempQueue,
             DestinationKind::TempTopic,
         ];
-        let listens = |kind: &DestinationKind| {
-            let topic = format!("{EVENT}{}", kind.scheme());
-            subscribe.destinations.iter().any(|one| one.kind == DestinationKind::Topic && *one.name == *topic)
+        let list = |source: &ModelDestination| {
+            let what = source.name.strip_prefix(EVENT)?;
+            if let Some(kind) = LISTED.into_iter().find(|kind| kind.scheme() == what) {
+                return ModelDestination::new(kind, "#").ok();
+            }
+            let first = what.split_once('.').map_or(what, |(first, _)| first);
+            matches!(first, "connection" | "consumer" | "producer").then(|| source.clone())
         };
-        LISTED.into_iter().filter(listens).collect()
+        subscribe.destinations.iter().filter(|one| is_event(one)).filter_map(list).collect()
     }
 
-    /// Asks which destinations there are, for new listeners. `false`: there was no room for all questions.
+    /// Asks what there is, for new listeners. `false`: there was no room for all questions.
     pub fn ask_lists(&mut self, out: &mut Out<'_>) -> bool {
         while self.lists.may_ask() {
-            let Some((number, kind)) = self.lists.wanted.last().copied() else { break };
-            let Ok(all) = ModelDestination::new(kind, "#") else { return true };
+            let Some((number, list)) = self.lists.wanted.last().cloned() else { break };
             let mark = out.mark();
             let meta = VerbMeta { token: self.asked.next_token(), confirm: true, ..VerbMeta::default() };
-            out.query(meta, &Query::List(all));
+            out.query(meta, &Query::List(list));
             if out.overflowed() {
                 out.rollback(mark);
                 return false;
@@ -322,25 +356,24 @@ impl Core {
     /// What there is was answered: a new listener is to be told of it.
     pub fn listed(&mut self, number: u64, answer: &[u8]) {
         self.lists.answered();
-        let mut names: Vec<Box<str>> = fields::iter(answer)
+        let mut there: Vec<There> = fields::iter(answer)
             .map_while(Result::ok)
-            .filter(|(kind, _)| *kind == field::DESTINATION)
-            .filter_map(|(_, text)| std::str::from_utf8(text).ok().map(Into::into))
+            .filter_map(|(number, value)| There::read(number, value))
             .collect();
         let max = self.shared.settings.max_told_destinations;
         let room = max.saturating_sub(self.consumers.unsettled_events());
-        if names.len() > room {
-            names.truncate(room);
+        if there.len() > room {
+            there.truncate(room);
             let what = "a listener to advisories is not told of all that there is";
             let limit = format!("max_told_destinations is {max}");
             crate::log::noted(&self.shared.host, &self.name, what, &limit);
         }
-        if !names.is_empty() {
-            self.lists.telling.push_back(Telling { number, names: names.into_iter() });
+        if !there.is_empty() {
+            self.lists.telling.push_back(Telling { number, what: there.into_iter() });
         }
     }
 
-    /// Tells new listeners of the destinations that there are, one after another as there is room. `false`: there was
+    /// Tells new listeners of what there is, one after another as there is room. `false`: there was
     /// none for all.
     pub fn tell_lists(&mut self, out: &mut Out<'_>) -> bool {
         while !self.lists.telling.is_empty() {
@@ -349,8 +382,9 @@ impl Core {
             }
             let Some(telling) = self.lists.telling.front_mut() else { return true };
             let number = telling.number;
-            match telling.names.next() {
-                Some(name) => self.tell_of(number, &name),
+            match telling.what.next() {
+                Some(There::Destination(name)) => self.tell_of(number, &name),
+                Some(There::Event(head)) => self.tell_again(number, &head),
                 None => {
                     self.lists.telling.pop_front();
                 }
@@ -367,15 +401,52 @@ impl Core {
             WireKind::TempQueue => "TempQueue",
             WireKind::TempTopic => "TempTopic",
         };
+        let event = Event { destination: Some(found), ..Event::default() };
+        self.make_up(number, &format!("{ADVISORY}{kind}"), &event);
+    }
+
+    /// Tells a listener of what an event told before it came.
+    fn tell_again(&mut self, number: u64, head: &[u8]) {
+        let Some(head) = Head::trusted(head) else { return };
+        let topic = head
+            .text(Field::Destination)
+            .and_then(|name| advisory_topic(split_kind(name, WireKind::Topic).1));
+        let Some(topic) = topic else { return };
+        self.make_up(number, &topic, &Event::read(&head));
+    }
+
+    /// Tells a listener of what the broker has not delivered as an event.
+    fn make_up(&mut self, number: u64, topic: &str, event: &Event<'_>) {
         self.advisories += 1;
         let id = format!("ID:{}-advisory:{}", self.name, self.advisories);
         let id = self.names.message_id(&id);
-        let event = Event { destination: Some(found), ..Event::default() };
-        let topic = format!("{ADVISORY}{kind}");
         let Some(consumer) = self.consumers.get_mut(number) else { return };
         consumer.unsettled.made_up(hash_of(&self.shared, &id));
-        let dispatch = advisory(&self.shared.broker_id, consumer, &topic, id, &event);
+        let dispatch = advisory(&self.shared.broker_id, consumer, topic, id, event);
         self.output.push(Command::MessageDispatch(Box::new(dispatch)));
+    }
+
+    /// The message that an event is about, of which it carries the head.
+    fn subject(&mut self, head: &[u8]) -> Option<Box<Message>> {
+        let head = Head::parse(head).ok()?;
+        let alone = DeliveryRef {
+            subscription: 0,
+            tag: 0,
+            redelivered: false,
+            end_of_browse: false,
+            cancelled: false,
+            more: false,
+            continued: false,
+            group_first: false,
+            redelivery_count: 0,
+            head,
+            label: &[],
+            body: &[],
+            body_total: 0,
+        };
+        let (mut message, _) = convert::to_message(&alone, None, &[], &mut self.names).ok()?;
+        message.detach(&Bytes::copy_from_slice(alone.head.as_bytes()));
+        Some(Box::new(message))
     }
 
     /// An event as its listener is told of it; `None`: it is none.
@@ -386,7 +457,9 @@ impl Core {
         let mut id = self.names.message_id(delivery.head.text(Field::Id).unwrap_or_default());
         id.broker_sequence_id = delivery.tag as i64;
         consumer.unsettled.sent(delivery.tag, hash_of(&self.shared, &id));
-        let event = Event::read(&delivery.head);
+        let message = self.subject(delivery.body);
+        let consumer = self.consumers.get_mut(delivery.subscription)?;
+        let event = Event { message, ..Event::read(&delivery.head) };
         let mut dispatch = advisory(&self.shared.broker_id, consumer, &topic, id, &event);
         if let Some(message) = dispatch.message.as_deref_mut() {
             message.timestamp = delivery.head.timestamp_ms();
@@ -408,6 +481,10 @@ fn advisory(
         ("originBrokerName".into(), WireValue::Text("sabir".into())),
         ("originBrokerURL".into(), WireValue::Text("".into())),
     ];
+    if let Some(id) = event.message_id {
+        // ActiveMQ's own spelling.
+        properties.push(("orignalMessageId".into(), WireValue::Text(id.into())));
+    }
     if let Some((name, count)) = event.count {
         properties.push((name.into(), WireValue::Int(count)));
     }
@@ -441,6 +518,8 @@ mod tests {
             ("ActiveMQ.Advisory.Connection", "$sabir.event.connection"),
             ("ActiveMQ.Advisory.Consumer.Queue.A.Queue", "$sabir.event.consumer.queue.A.Queue"),
             ("ActiveMQ.Advisory.Producer.Topic.A", "$sabir.event.producer.topic.A"),
+            ("ActiveMQ.Advisory.Expired.Topic.A", "$sabir.event.expired.topic.A"),
+            ("ActiveMQ.Advisory.MessageDLQd.Queue.A.B", "$sabir.event.dead-lettered.queue.A.B"),
         ] {
             assert_eq!(&*sources(advisory).unwrap().unwrap().name, event);
             assert_eq!(advisory_topic(event).as_deref(), Some(advisory));

@@ -108,7 +108,9 @@ pub enum Kept {
         /// The number of the command.
         respond: i32,
     },
-    /// Which temporary destinations there are, for a new listener to advisories.
+    /// Whether a bridge may send in the names of others.
+    SpeaksForOthers,
+    /// What there is, for a new listener to advisories.
     List {
         /// The broker's number of the subscription.
         number: u64,
@@ -146,6 +148,11 @@ impl Asked {
     /// The token that the next `keep` is for.
     pub fn next_token(&self) -> u64 {
         KEPT << KIND_BITS | self.made
+    }
+
+    /// The token of the `keep` after the next one.
+    pub fn token_after_next(&self) -> u64 {
+        KEPT << KIND_BITS | (self.made + 1)
     }
 
     /// Notes what is to be done when the verb with `next_token` was answered.

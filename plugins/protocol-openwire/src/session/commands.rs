@@ -75,6 +75,7 @@ impl Core {
                         format!("more introductions as a broker than max_broker_infos, which is {max}");
                     return Err(Exception::new(class::IO, text).fatal());
                 }
+                self.is_bridge |= info.network_connection;
                 if info.duplex_connection {
                     return Err(Problem::unsupported(
                         "this broker does not open the other half of a duplex bridge",

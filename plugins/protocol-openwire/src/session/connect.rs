@@ -6,11 +6,15 @@ use super::consume::Last;
 use super::problem::{Exception, Problem, class};
 use super::{Core, Phase, Step};
 use crate::codec::{
-    Command, ConnectionControl, ConnectionInfo, Destination, ObjectId, RemoveInfo, Response, SessionId,
-    SessionInfo,
+    Command, ConnectionControl, ConnectionInfo, Destination, Message, ObjectId, RemoveInfo, Response,
+    SessionId, SessionInfo,
 };
-use sabir_model::verb::Connect;
+use sabir_model::destination::Destination as ModelDestination;
+use sabir_model::verb::{Connect, Query};
 use sabir_sdk::protocol::{Out, VerbMeta};
+
+/// Who may read this topic, on which nothing is ever told, may send messages in the names of others, as bridges do.
+const BRIDGE_RIGHT: &str = "$sabir.bridge";
 
 impl Core {
     /// A connection begins.
@@ -44,6 +48,13 @@ impl Core {
         };
         let meta = VerbMeta { token: self.asked.next_token(), confirm: true, ..VerbMeta::default() };
         out.connect(meta, &connect);
+        // Who gives no name is nobody to be believed, unless nobody has to give one.
+        let asks = self.shared.settings.populate_user_id && (self.is_bridge || connect.user.is_none());
+        let right = ModelDestination::topic(BRIDGE_RIGHT).ok().filter(|_| asks);
+        if let Some(right) = &right {
+            let token = self.asked.token_after_next();
+            out.query(VerbMeta { token, confirm: true, ..VerbMeta::default() }, &Query::List(right.clone()));
+        }
         if out.overflowed() {
             return Ok(Step::Full);
         }
@@ -51,6 +62,9 @@ impl Core {
             respond: info.response_required.then_some(info.command_id),
             manageable: info.manageable,
         });
+        if right.is_some() {
+            self.asked.keep(Kept::SpeaksForOthers);
+        }
         self.connection = Some(id.clone());
         self.client_id = connect.client_id.map(Into::into);
         if self.shared.settings.populate_user_id {
@@ -60,12 +74,22 @@ impl Core {
         Ok(Step::Done)
     }
 
+    /// Writes into a message who has sent it, whatever it says itself: it is the broker that tells. Only a bridge that may
+    /// speak for others is believed.
+    pub fn name_sender(&self, message: &mut Message) {
+        let believed = self.speaks_for_others && message.user_id.is_some();
+        if self.shared.settings.populate_user_id && !believed && message.user_id != self.user {
+            message.user_id = self.user.clone();
+        }
+    }
+
     /// The log-in was refused: the client may try again, and is as much a stranger as before.
     pub fn not_connected(&mut self) {
         if matches!(self.phase, Phase::Connecting(_)) {
             self.phase = Phase::Negotiated;
             self.connection = None;
             self.client_id = None;
+            self.user = None;
             self.forget();
         }
     }
@@ -77,8 +101,9 @@ impl Core {
         }
         self.respond(respond);
         if manageable {
+            let told = self.shared.settings.update_cluster_clients;
             self.output.push(ConnectionControl {
-                connected_brokers: Some(Box::default()),
+                connected_brokers: Some(if told { self.url.clone() } else { Box::default() }),
                 reconnect_to: Some(Box::default()),
                 ..ConnectionControl::default()
             });

@@ -10,6 +10,8 @@ use crate::codec::{
     Command, ConsumerControl, ConsumerId, ConsumerInfo, Destination, MessageDispatch, MessagePull,
     RemoveInfo, RemoveSubscriptionInfo,
 };
+use sabir_model::destination::DestinationKind;
+use sabir_model::pattern::Pattern;
 use sabir_model::verb::{Delete, Outcome, Settle, SettleRange, Subscribe};
 use sabir_sdk::protocol::{Out, VerbMeta};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,6 +29,8 @@ pub struct Consumer {
     pub destination: Arc<Destination>,
     /// What it reads, if that is one destination by name: where its messages come from, whatever they say themselves.
     pub source: Option<Arc<Destination>>,
+    /// Otherwise: the topics that it reads.
+    pub topics: Box<[Pattern]>,
     /// Whether it may be told of events.
     pub tells_events: bool,
     /// The broker knows nothing of it: it listens to what is never told.
@@ -165,6 +169,12 @@ impl Consumers {
     }
 }
 
+/// The topics of a subscription to several.
+fn topics_of(subscribe: &Subscribe) -> Box<[Pattern]> {
+    let topics = subscribe.destinations.iter().filter(|one| one.kind == DestinationKind::Topic);
+    topics.filter_map(|one| Pattern::parse(&one.name).ok()).collect()
+}
+
 impl Core {
     /// A consumer begins.
     pub fn on_consumer_info(&mut self, info: &ConsumerInfo, out: &mut Out<'_>) -> Result<Step, Problem> {
@@ -182,7 +192,7 @@ impl Core {
         let subscribe = self.read_consumer(info, destination)?;
         let number = self.consumers.made + 1;
         let respond = info.response_required.then_some(info.command_id);
-        let lists = self.kinds_to_list(&subscribe);
+        let lists = self.lists_for(&subscribe);
         if subscribe.destinations.is_empty() {
             // Advisories of which this broker has none: there is nothing that it could be told.
             self.know(number, id, destination, &subscribe);
@@ -196,7 +206,7 @@ impl Core {
         }
         self.asked.keep(Kept::Subscribe { number, respond });
         self.know(number, id, destination, &subscribe);
-        self.lists.want(number, &lists);
+        self.lists.want(number, lists);
         Ok(Step::Done)
     }
 
@@ -213,6 +223,7 @@ impl Core {
             id: id.clone(),
             destination: destination.clone(),
             source: named.then(|| destination.clone()),
+            topics: if named { Box::default() } else { topics_of(subscribe) },
             tells_events: subscribe.destinations.iter().any(advisory::is_event),
             is_silent: subscribe.destinations.is_empty(),
             unsettled: Unsettled::default(),

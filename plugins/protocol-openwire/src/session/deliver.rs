@@ -72,15 +72,11 @@ impl Core {
             return Step::Done;
         }
         let Some(consumer) = self.consumers.get_mut(delivery.subscription) else { return Step::Done };
-        let made = convert::to_message(delivery, consumer.source.as_ref(), &mut self.names);
-        let (mut message, plan) = match made {
+        let made = convert::to_message(delivery, consumer.source.as_ref(), &consumer.topics, &mut self.names);
+        let (message, plan) = match made {
             Ok(made) => made,
             Err(error) => return self.undeliverable(delivery, &error.to_string(), out),
         };
-        if !delivery.label.is_empty() {
-            // A dead letter does not expire any more, and its client is not to think so.
-            message.expiration = 0;
-        }
         let hash = message.message_id.as_ref().map_or(0, |id| hash_of(&self.shared, id));
         let dispatch = Command::MessageDispatch(Box::new(MessageDispatch {
             consumer_id: Some(consumer.id.clone()),

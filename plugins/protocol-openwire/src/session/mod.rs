@@ -194,6 +194,10 @@ struct Core {
     lists: Lists,
     advisories: u64,
     broker_infos: u64,
+    /// It has said that it is another broker's bridge.
+    is_bridge: bool,
+    /// It may send what others have sent, in their names.
+    speaks_for_others: bool,
     /// Commands that came before the log-in.
     login_commands: u64,
     /// Bytes wait in the host's buffer for the log-in to be answered.
@@ -255,6 +259,8 @@ impl OpenWireSession {
                 lists: Lists::default(),
                 advisories: 0,
                 broker_infos: 0,
+                is_bridge: false,
+                speaks_for_others: false,
                 login_commands: 0,
                 waits_for_login: false,
                 waits_for_commits: false,
@@ -334,11 +340,8 @@ impl OpenWireSession {
         rest: &[u8],
         out: &mut Out<'_>,
     ) -> Option<usize> {
-        if let (Command::Message(message), Some(user)) = (&mut held.command, &self.core.user)
-            && message.user_id.as_ref() != Some(user)
-        {
-            // Whatever the message says: it is the broker that tells who has sent it.
-            message.user_id = Some(user.clone());
+        if let Command::Message(message) = &mut held.command {
+            self.core.name_sender(message);
         }
         loop {
             let mark = out.mark();

@@ -65,6 +65,7 @@ impl Core {
             Kept::Branch(asking) => self.branch_done(asking, reply),
             Kept::BranchEnd { number } => self.branch_told(number, reply.fields),
             Kept::Recover { respond } => self.recovered(respond, reply.fields),
+            Kept::SpeaksForOthers => self.speaks_for_others = true,
         }
     }
 
@@ -111,6 +112,8 @@ impl Core {
             Kept::Recover { respond } => {
                 self.refuse(Some(respond), &Exception::xa(xa::code_of(reason), exception.text()));
             }
+            // It sends in its own name.
+            Kept::SpeaksForOthers => {}
             Kept::List { .. } => {
                 self.lists.answered();
                 let what = "a listener to advisories cannot be told of what there is";

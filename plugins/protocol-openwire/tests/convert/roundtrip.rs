@@ -92,8 +92,8 @@ fn an_ordinary_message_costs_no_memory_in_either_direction() {
     let array = DeliveryArray::of(&deliveries);
     let delivery = array.lend().get(0).unwrap();
     let mut names = Names::new(16);
-    to_message(&delivery, None, &mut names).unwrap();
-    let (_, taken) = count(|| to_message(&delivery, None, &mut names).unwrap());
+    to_message(&delivery, None, &[], &mut names).unwrap();
+    let (_, taken) = count(|| to_message(&delivery, None, &[], &mut names).unwrap());
     assert_eq!(taken.times, 0);
 }
 

@@ -85,7 +85,7 @@ pub fn dispatched_from(
     let deliveries = [delivery.clone()];
     let array = DeliveryArray::of(&deliveries);
     let delivery = array.lend().get(0).expect("one delivery");
-    let (mut message, plan) = to_message(&delivery, from, names)?;
+    let (mut message, plan) = to_message(&delivery, from, &[], names)?;
     message.detach(&Bytes::copy_from_slice(delivery.head.as_bytes()));
     message.content = match plan {
         ContentPlan::Null => None,
@@ -110,7 +110,7 @@ pub fn written(delivery: &Delivery, options: Options) -> Vec<u8> {
     let deliveries = [delivery.clone()];
     let array = DeliveryArray::of(&deliveries);
     let delivery = array.lend().get(0).expect("one delivery");
-    let (message, plan) = to_message(&delivery, None, &mut Names::new(16)).expect("it can be delivered");
+    let (message, plan) = to_message(&delivery, None, &[], &mut Names::new(16)).expect("it can be delivered");
     let command = dispatch(message);
     let (mut encoder, head) = (Encoder::new(options), delivery.head.as_bytes());
     let (mut before, mut after) = (Vec::new(), Vec::new());

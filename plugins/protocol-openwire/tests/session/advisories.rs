@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The broker's events, as clients know them; and temporary destinations.
 
-use crate::peer::{CONNECTION, Peer, ack, consumer_info, delivery};
+use crate::peer::{CONNECTION, Peer, ack, consumer_info, delivery, sample};
 use bytes::Bytes;
-use sabir_model::destination::DestinationKind as ModelKind;
+use sabir_model::destination::{Destination as ModelDestination, DestinationKind as ModelKind};
 use sabir_model::fields::{self, number};
-use sabir_model::message::{Field, Fixed, HeadWriter, Message as ModelMessage};
+use sabir_model::message::{BodyKind, Field, Fixed, HeadWriter, Message as ModelMessage};
 use sabir_model::property::Value;
 use sabir_model::verb::{Query, Reason, SettleRange, Verb};
 use sabir_protocol_openwire::codec::{
     Command, ConnectionId, DataStructure, Destination, DestinationInfo, DestinationKind, MessageAck,
-    ObjectId, RemoveInfo,
+    MessageKind, ObjectId, RemoveInfo,
 };
 use sabir_sdk::protocol::Capacities;
 use std::sync::Arc;
@@ -78,6 +78,70 @@ fn a_new_listener_is_told_of_the_temporary_destinations_that_there_are() {
     }
     peer.refuse(&questions[1], Reason::Forbidden, "no");
     assert_eq!(peer.next_command(), None);
+}
+
+#[test]
+fn a_new_listener_is_told_of_the_consumers_that_there_are() {
+    let mut peer = Peer::connected();
+    let info =
+        consumer_info(1, DestinationKind::Topic, "ActiveMQ.Advisory.Consumer.>,ActiveMQ.Advisory.>", 10);
+    let id = peer.ask(Command::ConsumerInfo(Box::new(info)));
+    let request = peer.take();
+    peer.done(&request);
+    assert_eq!(peer.take_response(), id);
+    let questions = std::mem::take(&mut peer.requests);
+    // Who listens to everything is told of nothing that was there before.
+    let [question] = &questions[..] else { panic!("{questions:?}") };
+    let Verb::Query(query) = &question.verb else { panic!("{question:?}") };
+    assert_eq!(**query, Query::List(ModelDestination::parse("topic://$sabir.event.consumer.#").unwrap()));
+    let mut head = Vec::new();
+    let mut writer = HeadWriter::new(&mut head, &Fixed::default());
+    assert!(writer.field(Field::Id, b"ID:sabir-listed-1-1"));
+    assert!(writer.field(Field::Destination, b"topic://$sabir.event.consumer.queue.A"));
+    assert!(writer.property("event", &Value::Text("added")));
+    assert!(writer.property("destination", &Value::Text("queue://A")));
+    assert!(writer.property("connection", &Value::Text("c7")));
+    assert!(writer.property("id", &Value::Long(3)));
+    assert!(writer.property("consumers", &Value::Int(1)));
+    writer.finish();
+    let mut answer = Vec::new();
+    fields::put(&mut answer, number::MESSAGE, &head);
+    peer.told(question, answer);
+    let dispatch = peer.take_dispatch();
+    assert_eq!(&*dispatch.destination.unwrap().physical_name, "ActiveMQ.Advisory.Consumer.Queue.A");
+    let Some(DataStructure::Command(command)) = dispatch.message.unwrap().data_structure else { panic!() };
+    let Command::ConsumerInfo(info) = *command else { panic!("{command:?}") };
+    assert_eq!(info.destination.unwrap().as_ref(), &Destination::new(DestinationKind::Queue, "A"));
+    let id = info.consumer_id.unwrap();
+    assert_eq!((&*id.connection_id, id.value), ("c7", 3));
+}
+
+#[test]
+fn what_becomes_of_messages_is_told_with_the_message_but_its_body() {
+    let mut peer = Peer::connected();
+    let info = consumer_info(1, DestinationKind::Topic, "ActiveMQ.Advisory.Expired.>", 10);
+    peer.ask(Command::ConsumerInfo(Box::new(info)));
+    peer.done_all();
+    peer.take_response();
+    let subject = sample(7, BodyKind::Text, b"not told");
+    let mut head = Vec::new();
+    let fixed = Fixed { body_kind: BodyKind::Bytes, ..Fixed::default() };
+    let mut writer = HeadWriter::new(&mut head, &fixed);
+    assert!(writer.field(Field::Id, b"ID:sabir-event-1-1"));
+    assert!(writer.field(Field::Destination, b"topic://$sabir.event.expired.queue.Q"));
+    assert!(writer.property("event", &Value::Text("expired")));
+    assert!(writer.property("message_id", &Value::Text("ID:other-1:1:1:1:7")));
+    writer.finish();
+    let body = Bytes::copy_from_slice(subject.head().as_bytes());
+    peer.deliver(&[delivery(1, 3, ModelMessage::split(Bytes::from(head), body).unwrap())]);
+    let dispatch = peer.take_dispatch();
+    assert_eq!(&*dispatch.destination.unwrap().physical_name, "ActiveMQ.Advisory.Expired.Queue.Q");
+    let Some(DataStructure::Command(command)) = dispatch.message.unwrap().data_structure else { panic!() };
+    let Command::Message(message) = *command else { panic!("{command:?}") };
+    assert_eq!((message.kind, message.content.is_none()), (MessageKind::Text, true));
+    assert_eq!(message.message_id.unwrap().producer_sequence_id, 7);
+    assert_eq!(message.destination.unwrap().as_ref(), &Destination::new(DestinationKind::Queue, "Q"));
+    assert!(message.marshalled_properties.is_some());
 }
 
 #[test]

@@ -49,6 +49,23 @@ fn a_client_that_comes_back_takes_its_name_over_and_is_told_how_connections_are_
 }
 
 #[test]
+fn clients_that_follow_several_brokers_are_told_where_this_one_is_only_if_so_configured() {
+    for (config, told) in [("{}", false), (r#"{"update_cluster_clients": true}"#, true)] {
+        let mut peer = Peer::with(config, Capacities::default());
+        let Command::WireFormatInfo(theirs) = peer.take_command() else { panic!("no WireFormatInfo") };
+        peer.agree(12, &theirs);
+        let Command::BrokerInfo(broker) = peer.take_command() else { panic!("no BrokerInfo") };
+        let id = peer.ask(login(ConnectionInfo { manageable: true, ..connection_info() }));
+        let request = peer.take();
+        peer.done(&request);
+        assert_eq!(peer.take_response(), id);
+        let Command::ConnectionControl(control) = peer.take_command() else { panic!("no ConnectionControl") };
+        let expected = if told { broker.broker_url.unwrap() } else { Box::default() };
+        assert_eq!(control.connected_brokers, Some(expected));
+    }
+}
+
+#[test]
 fn a_refused_log_in_is_told_with_the_exception_that_clients_look_for() {
     for (reason, class) in [
         (Reason::Unauthenticated, "java.lang.SecurityException"),

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deliveries to consumers.
 
+<<<<<<< HEAD
 use crate::peer::{Peer, delivery, pieces_of, sample, text_delivery};
+=======
+use crate::peer::{Peer, consumer_info, delivery, sample, sample_to, text_delivery};
+>>>>>>> 2b68d22 (Lose no delayed message that finds no way, tell listeners what was there before, and let bridges of ActiveMQ in)
 use bytes::Bytes;
 use sabir_model::Delivery;
 use sabir_model::delivery::DeliveryKind;
 use sabir_model::fields;
 use sabir_model::message::BodyKind;
 use sabir_model::verb::{Outcome, Settle, Verb};
+<<<<<<< HEAD
 use sabir_protocol_openwire::codec::{Command, KeepAliveInfo, MessageKind, mutf8};
+=======
+use sabir_protocol_openwire::codec::{Command, DestinationKind, MessageKind, mutf8};
+>>>>>>> 2b68d22 (Lose no delayed message that finds no way, tell listeners what was there before, and let bridges of ActiveMQ in)
 use sabir_sdk::protocol::Capacities;
 
 #[test]
@@ -110,6 +118,40 @@ fn redelivery_is_told_and_dead_letters_bear_their_origin_and_do_not_expire() {
     assert_eq!(&*message.destination.unwrap().physical_name, "ActiveMQ.DLQ");
     assert_eq!(&*message.original_destination.unwrap().physical_name, "Q");
     assert_eq!(message.expiration, 0);
+}
+
+#[test]
+fn who_reads_several_destinations_is_told_the_one_that_a_message_comes_from() {
+    let label = |queue: &str| {
+        let mut label = Vec::new();
+        fields::put(&mut label, fields::LABEL_QUEUE, queue.as_bytes());
+        Bytes::from(label)
+    };
+    for (kind, read, label, expected) in [
+        (DestinationKind::Queue, "A.>", label("queue://A.x"), (DestinationKind::Queue, "A.x")),
+        (DestinationKind::Queue, "A.x,B", label("queue://B"), (DestinationKind::Queue, "B")),
+        (DestinationKind::Topic, "*.y", Bytes::new(), (DestinationKind::Topic, "T.y")),
+        (DestinationKind::Topic, "T.>", Bytes::new(), (DestinationKind::Topic, "T.x")),
+    ] {
+        let mut peer = Peer::connected();
+        peer.ask(Command::ConsumerInfo(Box::new(consumer_info(1, kind, read, 10))));
+        peer.done_all();
+        peer.take_response();
+        let kind = DeliveryKind::Message {
+            message: sample_to(1, "queue://A.x,topic://T.x,topic://T.y", BodyKind::Text, b"x"),
+            label,
+            redelivery_count: 0,
+            redelivered: false,
+            auto_accept: false,
+            group_first: false,
+        };
+        peer.deliver(&[Delivery { subscription: 1, tag: 1, kind }]);
+        let message = peer.take_dispatch().message.unwrap();
+        let seen = message.destination.unwrap();
+        assert_eq!((seen.kind, &*seen.physical_name), expected, "{read}");
+        let sent_to = message.original_destination.unwrap();
+        assert_eq!(&*sent_to.physical_name, "A.x,topic://T.x,topic://T.y");
+    }
 }
 
 #[test]

@@ -88,13 +88,18 @@ impl Peer {
     pub fn negotiated(config: &str, version: i32, capacities: Capacities) -> Peer {
         let mut peer = Peer::with(config, capacities);
         let Command::WireFormatInfo(theirs) = peer.take_command() else { panic!("no WireFormatInfo") };
-        let ours = WireFormatInfo { version, ..WireFormatInfo::preferred() };
-        peer.send(Command::WireFormatInfo(Box::new(ours.clone())));
-        let options = Options::negotiate(&ours, &theirs).unwrap();
-        peer.encoder.renegotiate(options);
-        peer.decoder.renegotiate(options);
+        peer.agree(version, &theirs);
         assert!(matches!(peer.take_command(), Command::BrokerInfo(_)));
         peer
+    }
+
+    /// The client says what it speaks, and what follows is said so.
+    pub fn agree(&mut self, version: i32, theirs: &WireFormatInfo) {
+        let ours = WireFormatInfo { version, ..WireFormatInfo::preferred() };
+        self.send(Command::WireFormatInfo(Box::new(ours.clone())));
+        let options = Options::negotiate(&ours, theirs).unwrap();
+        self.encoder.renegotiate(options);
+        self.decoder.renegotiate(options);
     }
 
     /// A session that has logged in.
@@ -454,11 +459,16 @@ pub fn ack(kind: u8, dispatches: &[&MessageDispatch]) -> MessageAck {
 
 /// A message to be delivered.
 pub fn sample(number: u64, kind: BodyKind, body: &[u8]) -> ModelMessage {
+    sample_to(number, "queue://Q", kind, body)
+}
+
+/// The same, sent elsewhere.
+pub fn sample_to(number: u64, destination: &str, kind: BodyKind, body: &[u8]) -> ModelMessage {
     let mut head = Vec::new();
     let fixed = Fixed { body_kind: kind, persistent: true, timestamp_ms: 5, ..Fixed::default() };
     let mut writer = HeadWriter::new(&mut head, &fixed);
     assert!(writer.field(Field::Id, format!("ID:other-1:1:1:1:{number}").as_bytes()));
-    assert!(writer.field(Field::Destination, b"queue://Q"));
+    assert!(writer.field(Field::Destination, destination.as_bytes()));
     assert!(writer.property("number", &Value::Long(number as i64)));
     writer.finish();
     ModelMessage::split(Bytes::from(head), Bytes::copy_from_slice(body)).unwrap()

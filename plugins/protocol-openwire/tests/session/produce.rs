@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Producers, and what they send.
 
-use crate::peer::{CONNECTION, MAX_MESSAGE_BYTES, Peer, producer_id, producer_info, text_message};
+use crate::peer::{
+    CONNECTION, MAX_MESSAGE_BYTES, Peer, connection_info, producer_id, producer_info, session_info,
+    text_message,
+};
+use sabir_model::destination::Destination as ModelDestination;
 use sabir_model::message::Field;
-use sabir_model::verb::{Reason, Request, Verb};
+use sabir_model::verb::{Query, Reason, Request, Verb};
 use sabir_protocol_openwire::codec::{
-    Blob, Command, Destination, DestinationKind, Message, ObjectId, ProducerInfo, RemoveInfo,
+    Blob, BrokerInfo, Command, ConnectionInfo, Destination, DestinationKind, Message, ObjectId, ProducerInfo,
+    RemoveInfo,
 };
 use sabir_sdk::protocol::Capacities;
 use std::sync::Arc;
@@ -259,7 +264,7 @@ fn a_destination_that_is_too_long_to_be_kept_is_refused() {
 }
 
 #[test]
-fn nobody_sends_in_anothers_name_and_without_a_log_in_messages_say_what_they_like() {
+fn nobody_sends_in_anothers_name() {
     for (config, user, expected) in
         [("{}", Some("bob"), "ann"), (r#"{"populate_user_id": false}"#, Some("bob"), "bob")]
     {
@@ -269,5 +274,55 @@ fn nobody_sends_in_anothers_name_and_without_a_log_in_messages_say_what_they_lik
         assert!(matches!(peer.take().verb, Verb::Attach(_)));
         let Verb::Publish(published) = peer.take().verb else { panic!("no publish") };
         assert_eq!(published.head().text(Field::User), Some(expected));
+    }
+}
+
+/// Logs in, as a bridge or not, with this name, and sends a message in the name of `bob`. The broker says whether the
+/// connection may speak for others, if it is asked. Answers the name that the message bears.
+fn sent_for_bob(is_bridge: bool, user: Option<&str>, may: bool) -> Option<String> {
+    let mut peer = Peer::negotiated("{}", 12, Capacities::default());
+    if is_bridge {
+        peer.send(Command::BrokerInfo(Box::new(BrokerInfo {
+            network_connection: true,
+            ..BrokerInfo::default()
+        })));
+    }
+    let info = ConnectionInfo { user_name: user.map(Into::into), ..connection_info() };
+    peer.ask(Command::ConnectionInfo(Box::new(info)));
+    for request in std::mem::take(&mut peer.requests) {
+        match &request.verb {
+            Verb::Connect(_) => peer.done(&request),
+            Verb::Query(query) => {
+                assert_eq!(**query, Query::List(ModelDestination::parse("topic://$sabir.bridge").unwrap()));
+                if may {
+                    peer.told(&request, Vec::new());
+                } else {
+                    peer.refuse(&request, Reason::Forbidden, "it may not");
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    peer.take_response();
+    peer.send(session_info(1));
+    let message = Message { user_id: Some("bob".into()), ..text_message(1, 1, "Q", "x") };
+    peer.send(Command::Message(Box::new(message)));
+    assert!(matches!(peer.take().verb, Verb::Attach(_)));
+    let Verb::Publish(published) = peer.take().verb else { panic!("no publish") };
+    published.head().text(Field::User).map(str::to_owned)
+}
+
+#[test]
+fn a_bridge_that_may_forwards_messages_in_the_names_of_their_senders() {
+    for (is_bridge, user, may, expected) in [
+        (true, Some("ann"), true, Some("bob")),
+        (true, Some("ann"), false, Some("ann")),
+        (false, Some("ann"), true, Some("ann")),
+        (true, None, false, None),
+        // Who is nobody is believed where everybody may do everything.
+        (false, None, true, Some("bob")),
+        (false, None, false, None),
+    ] {
+        assert_eq!(sent_for_bob(is_bridge, user, may).as_deref(), expected, "{is_bridge} {user:?} {may}");
     }
 }

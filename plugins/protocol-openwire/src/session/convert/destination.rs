@@ -30,6 +30,11 @@ pub fn text(destination: &Destination) -> (&'static str, Cow<'_, str>) {
     ("", Cow::Owned(text))
 }
 
+/// One of several without its prefix, and its kind.
+pub fn split_kind(part: &str, kind: DestinationKind) -> (DestinationKind, &str) {
+    split(part).unwrap_or((kind, part))
+}
+
 fn split(text: &str) -> Option<(DestinationKind, &str)> {
     KINDS.into_iter().find_map(|kind| Some((kind, text.strip_prefix(kind.prefix())?)))
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A message that a client is sent, from the canonical form.
 
+use super::destination::split_kind;
 use super::error::ConvertError;
 use super::names::Names;
 use super::{ANNOTATION, property, rest};
-use crate::codec::{Blob, Destination, Message, MessageKind, mutf8};
+use crate::codec::{Blob, Destination, DestinationKind, Message, MessageKind, mutf8};
 use sabir_model::body::{self, BodyError, java};
 use sabir_model::fields;
 use sabir_model::message::{BodyKind, Field, Head};
+use sabir_model::pattern::Pattern;
 use sabir_sdk::protocol::DeliveryRef;
 use std::sync::Arc;
 
@@ -25,7 +27,9 @@ pub enum ContentPlan {
 /// The message of a delivery, without its content, which `ContentPlan` tells.
 ///
 /// `from` is where the subscription takes its messages from, if that is one destination: of several that a message was
-/// sent to, and of virtual topics and dead letters, the client is told the one that it reads.
+/// sent to, and of virtual topics and dead letters, the client is told the one that it reads. One that reads several
+/// queues is told the one that the message comes from, which the label says; and of several topics that a message was
+/// sent to, the first that `topics`, which are what it reads, match.
 ///
 /// Properties that need no change are a span of `delivery.head.as_bytes()`: encode with
 /// [`Encoder::encode_split_from`](crate::codec::Encoder::encode_split_from) or `encode_from` and that. The broker's sequence
@@ -37,6 +41,7 @@ pub enum ContentPlan {
 pub fn to_message(
     delivery: &DeliveryRef<'_>,
     from: Option<&Arc<Destination>>,
+    topics: &[Pattern],
     names: &mut Names,
 ) -> Result<(Message, ContentPlan), ConvertError> {
     let head = &delivery.head;
@@ -60,7 +65,16 @@ pub fn to_message(
         restore(&mut message, rest);
     }
     let label = Label::read(delivery.label);
-    place(&mut message, from, label.origin, names)?;
+    let found = match (from, label.queue) {
+        (Some(from), _) => Some(from.clone()),
+        (None, Some(queue)) => names.destination(queue),
+        (None, None) => message.destination.as_deref().and_then(|sent_to| topic_read(sent_to, topics)),
+    };
+    place(&mut message, found.as_ref(), label.origin, names)?;
+    if label.cause.is_some() {
+        // A dead letter does not expire any more, and its client is not to think so.
+        message.expiration = 0;
+    }
     message.marshalled_properties = properties(head, &seen, label.cause);
     let id = message.message_id.as_mut().ok_or(ConvertError::Missing("id"))?;
     id.broker_sequence_id = delivery.tag.cast_signed();
@@ -161,6 +175,7 @@ fn restore(message: &mut Message, rest: Message) {
 struct Label<'m> {
     origin: Option<&'m str>,
     cause: Option<&'m str>,
+    queue: Option<&'m str>,
 }
 
 impl<'m> Label<'m> {
@@ -173,11 +188,23 @@ impl<'m> Label<'m> {
             match field {
                 fields::LABEL_ORIGIN => read.origin = text(value),
                 fields::LABEL_CAUSE => read.cause = text(value),
+                fields::LABEL_QUEUE => read.queue = text(value),
                 _ => {}
             }
         }
         read
     }
+}
+
+/// Of several destinations, the first topic that is among those that are read.
+fn topic_read(sent_to: &Destination, topics: &[Pattern]) -> Option<Arc<Destination>> {
+    let parts = sent_to.physical_name.split_once(',').map(|_| sent_to.physical_name.split(','))?;
+    parts
+        .map(|part| split_kind(part, sent_to.kind))
+        .find(|(kind, name)| {
+            *kind == DestinationKind::Topic && topics.iter().any(|topic| topic.matches(name))
+        })
+        .map(|(kind, name)| Arc::new(Destination::new(kind, name)))
 }
 
 /// Where the message is, and where it was sent to, if that is another place.
