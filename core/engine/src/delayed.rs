@@ -710,19 +710,7 @@ impl Engine {
         let Target::Routed { host, destinations } = near.plan.target.clone() else { return };
         let sender = near.plan.sender.clone();
         // A damaged record stays where it is, marked as being read, until somebody looks at the store.
-<<<<<<< HEAD
         let Some(message) = record.and_then(|record| self.delayed.message_of(key, record)) else { return };
-        if let Some(host) = self.routing.by_name.get(&host).copied() {
-            let session = sender.session.filter(|(_, began_ms)| *began_ms == self.started_unix_ms);
-            let session = session.and_then(|(id, _)| self.by_session.get(&SessionId(id)).copied());
-            let client_id = sender.client_id.as_deref();
-            let publisher = Publisher { head: message.head(), session, client_id };
-            let mut routes = Vec::new();
-            for destination in &destinations {
-                // Nobody is there to be told that nothing is bound: the message then goes nowhere, as with a topic.
-                let _ = self.find_routes(host, std::slice::from_ref(destination), &publisher, &mut routes);
-=======
-        let Some(message) = record.and_then(|record| Message::trusted(record.data).ok()) else { return };
         // So does one whose virtual host is no longer configured: where it belongs is known when that is back.
         let Some(host) = self.routing.by_name.get(&host).copied() else { return };
         let session = sender.session.filter(|(_, began_ms)| *began_ms == self.started_unix_ms);
@@ -742,7 +730,6 @@ impl Engine {
             // Temporary destinations take with them what was on its way.
             if !matches!(destination.kind, DestinationKind::TempQueue | DestinationKind::TempTopic) {
                 self.dead_letter_unroutable(host, destination, &message, &mut body_at, &why);
->>>>>>> 2b68d22 (Lose no delayed message that finds no way, tell listeners what was there before, and let bridges of ActiveMQ in)
             }
         }
         self.delayed.let_go_of_body(key, &mut self.pending);

@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deliveries to consumers.
 
-<<<<<<< HEAD
-use crate::peer::{Peer, delivery, pieces_of, sample, text_delivery};
-=======
-use crate::peer::{Peer, consumer_info, delivery, sample, sample_to, text_delivery};
->>>>>>> 2b68d22 (Lose no delayed message that finds no way, tell listeners what was there before, and let bridges of ActiveMQ in)
+use crate::peer::{Peer, consumer_info, delivery, pieces_of, sample, sample_to, text_delivery};
 use bytes::Bytes;
 use sabir_model::Delivery;
 use sabir_model::delivery::DeliveryKind;
 use sabir_model::fields;
 use sabir_model::message::BodyKind;
 use sabir_model::verb::{Outcome, Settle, Verb};
-<<<<<<< HEAD
-use sabir_protocol_openwire::codec::{Command, KeepAliveInfo, MessageKind, mutf8};
-=======
-use sabir_protocol_openwire::codec::{Command, DestinationKind, MessageKind, mutf8};
->>>>>>> 2b68d22 (Lose no delayed message that finds no way, tell listeners what was there before, and let bridges of ActiveMQ in)
+use sabir_protocol_openwire::codec::{Command, DestinationKind, KeepAliveInfo, MessageKind, mutf8};
 use sabir_sdk::protocol::Capacities;
 
 #[test]

@@ -3,6 +3,7 @@ package sabir.jms;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.concurrent.BlockingQueue;
@@ -11,10 +12,12 @@ import javax.jms.Destination;
 import javax.jms.JMSException;
 import javax.jms.Message;
 import javax.jms.MessageConsumer;
+import javax.jms.MessageProducer;
 import javax.jms.Queue;
 import javax.jms.Session;
 import javax.jms.TemporaryQueue;
 import javax.jms.TemporaryTopic;
+import javax.jms.TextMessage;
 import javax.jms.Topic;
 import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.advisory.ConsumerEvent;
@@ -25,9 +28,11 @@ import org.apache.activemq.advisory.ProducerEvent;
 import org.apache.activemq.advisory.ProducerEventSource;
 import org.apache.activemq.command.ActiveMQDestination;
 import org.apache.activemq.command.ActiveMQMessage;
+import org.apache.activemq.command.ActiveMQTextMessage;
 import org.apache.activemq.command.ConnectionInfo;
 import org.apache.activemq.command.ConsumerInfo;
 import org.apache.activemq.command.DestinationInfo;
+import org.apache.activemq.command.ProducerInfo;
 import org.apache.activemq.command.RemoveInfo;
 import org.junit.jupiter.api.Test;
 
@@ -128,6 +133,62 @@ class AdvisoriesTest extends JmsTest {
         second.close();
         assertEquals(0, next(events).getConsumerCount());
         source.stop();
+    }
+
+    @Test
+    void whoListensLaterIsToldOfTheConsumersProducersAndConnectionsThatAreThere() throws Exception {
+        ActiveMQConnection connection = connectAs(name);
+        Session session = auto(connection);
+        Queue queue = session.createQueue(name);
+        session.createConsumer(queue, "colour = 'red'");
+        session.createProducer(queue);
+        Session watching = session();
+        MessageConsumer consumers =
+                watching.createConsumer(watching.createTopic("ActiveMQ.Advisory.Consumer.Queue." + name));
+        ActiveMQMessage told = (ActiveMQMessage) receive(consumers);
+        ConsumerInfo consumer = assertInstanceOf(ConsumerInfo.class, told.getDataStructure());
+        assertEquals(queue, consumer.getDestination());
+        assertEquals("colour = 'red'", consumer.getSelector());
+        assertEquals(1, told.getIntProperty("consumerCount"));
+        MessageConsumer producers =
+                watching.createConsumer(watching.createTopic("ActiveMQ.Advisory.Producer.Queue." + name));
+        ProducerInfo producer = assertInstanceOf(ProducerInfo.class,
+                ((ActiveMQMessage) receive(producers)).getDataStructure());
+        assertEquals(queue, producer.getDestination());
+        MessageConsumer connections = watching.createConsumer(watching.createTopic("ActiveMQ.Advisory.Connection"));
+        ConnectionInfo info = null;
+        while (info == null || !name.equals(info.getClientId())) {
+            if (((ActiveMQMessage) receive(connections)).getDataStructure() instanceof ConnectionInfo found) {
+                info = found;
+            }
+        }
+    }
+
+    @Test
+    void whatExpiresAndBecomesADeadLetterIsTold() throws Exception {
+        Session watching = session();
+        MessageConsumer expired =
+                watching.createConsumer(watching.createTopic("ActiveMQ.Advisory.Expired.Queue." + name));
+        MessageConsumer dead =
+                watching.createConsumer(watching.createTopic("ActiveMQ.Advisory.MessageDLQd.Queue." + name));
+        Session session = session();
+        Queue queue = session.createQueue(name);
+        MessageProducer producer = session.createProducer(queue);
+        producer.setTimeToLive(1);
+        TextMessage sent = session.createTextMessage("late");
+        sent.setStringProperty("colour", "red");
+        producer.send(sent);
+        outlive(sent);
+        expectNothing(session.createConsumer(queue));
+        ActiveMQMessage told = (ActiveMQMessage) receive(expired);
+        assertEquals(sent.getJMSMessageID(), told.getStringProperty("orignalMessageId"));
+        for (ActiveMQMessage advisory : new ActiveMQMessage[] {told, (ActiveMQMessage) receive(dead)}) {
+            ActiveMQTextMessage message = assertInstanceOf(ActiveMQTextMessage.class, advisory.getDataStructure());
+            assertEquals(sent.getJMSMessageID(), message.getJMSMessageID());
+            assertEquals("red", message.getStringProperty("colour"));
+            assertEquals(queue, message.getJMSDestination());
+            assertNull(message.getText());
+        }
     }
 
     @Test

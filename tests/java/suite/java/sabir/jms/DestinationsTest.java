@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
@@ -63,6 +64,23 @@ class DestinationsTest extends JmsTest {
         assertEquals(queue(".b"), second.getJMSDestination());
         assertEquals(composite, ((ActiveMQMessage) second).getOriginalDestination());
         expect(onTopic, "to all");
+    }
+
+    @Test
+    void aConsumerWithWildcardsSeesTheDestinationThatItMatched() throws JMSException {
+        MessageConsumer queues = session.createConsumer(session.createQueue(name + ".q.>"));
+        MessageConsumer topics = session.createConsumer(session.createTopic(name + ".*.t"));
+        Queue composite = session.createQueue(
+                name + ".q.a," + name + ".q.b," + name + ".c,topic://" + name + ".u,topic://" + name + ".x.t");
+        send(session, composite, "to all");
+        Set<Destination> seen = new HashSet<>();
+        for (int number = 0; number < 2; number++) {
+            Message message = receive(queues);
+            seen.add(message.getJMSDestination());
+            assertEquals(composite, ((ActiveMQMessage) message).getOriginalDestination());
+        }
+        assertEquals(Set.of(queue(".q.a"), queue(".q.b")), seen);
+        assertEquals(topic(".x.t"), receive(topics).getJMSDestination());
     }
 
     @Test
