@@ -118,7 +118,13 @@ impl Shared {
     fn choose_when_due(&self, keeping: &mut Keeping, percent: u64, short: bool) -> bool {
         let eager = self.options.move_always || short;
         let space = self.space(0);
-        let excess = if eager { u64::MAX } else { space.excess() };
+        // What is dead already comes free when it is worth a checkpoint.
+        let worth = (keeping.checkpoint_bytes + 1).saturating_sub(space.dead);
+        let excess = match space.is_pressed(false) {
+            _ if eager => u64::MAX,
+            true => space.excess().max(worth),
+            false => 0,
+        };
         if excess > 0 && self.choose(keeping, Class::Lasting, percent, excess) {
             return true;
         }

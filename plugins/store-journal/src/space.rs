@@ -53,7 +53,8 @@ impl Shared {
                 dead.map(|file| file.disk_bytes()).sum(),
             )
         };
-        let reserve = 2 * (self.reserve_bytes() + crate::format::file::HEADER_LEN).next_multiple_of(4096);
+        let reserve =
+            2 * (self.options.reserve_bytes + crate::format::file::HEADER_LEN).next_multiple_of(4096);
         Space {
             used: files + more + self.supply.waiting_bytes(),
             dead,
