@@ -8,6 +8,9 @@ use sabir_model::Message;
 use sabir_model::message::Apart;
 use sabir_model::verb::{Request, Verb};
 
+/// A body that is too long to be held is handed on in so many pieces for each time that it could have been held.
+const PIECES: usize = 4;
+
 /// Joins the bodies of `PUBLISH` with `MORE` and the `BODY` verbs that follow, or of `BODY` verbs and the `PUBLISH` that
 /// follows them. One per session.
 #[derive(Debug)]
@@ -36,10 +39,10 @@ impl BodyAssembler {
         BodyAssembler { max_message_bytes, max_held_bytes: usize::MAX, handed_on: 0, pending: None }
     }
 
-    /// Bodies longer than this are handed on as [`Verb::Piece`]s of half of it each.
+    /// Bodies longer than this are handed on as [`Verb::Piece`]s of a quarter of it each.
     #[must_use]
     pub fn in_pieces(self, max_held_bytes: usize) -> Self {
-        BodyAssembler { max_held_bytes: max_held_bytes.max(2), ..self }
+        BodyAssembler { max_held_bytes: max_held_bytes.max(PIECES), ..self }
     }
 
     /// Whether a body is unfinished.
@@ -87,10 +90,12 @@ impl BodyAssembler {
             self.pending = None;
             return Err(VerbError::TooLarge { at, max });
         }
-        pending.body.extend_from_slice(piece);
+        let piece_bytes = self.max_held_bytes / PIECES;
+        let bound = if pending.handed_on > 0 { piece_bytes } else { self.max_held_bytes };
+        append(&mut pending.body, piece, bound);
         let held = pending.body.len();
-        if held > self.max_held_bytes || (pending.handed_on > 0 && held >= self.max_held_bytes / 2) {
-            self.hand_on(self.max_held_bytes / 2, into);
+        if held > self.max_held_bytes || (pending.handed_on > 0 && held >= piece_bytes) {
+            self.hand_on(piece_bytes, into);
         }
         Ok(())
     }
@@ -134,6 +139,19 @@ impl BodyAssembler {
         into.push(meta.with(Verb::Publish(message)));
         Ok(())
     }
+}
+
+/// Appends to a body that is handed on beyond `bound`: its memory grows by doubling, as is usual, but never to the double
+/// of that.
+fn append(body: &mut BytesMut, piece: &[u8], bound: usize) {
+    let wanted = body.len() + piece.len();
+    if wanted > body.capacity() {
+        let most = bound.saturating_add(piece.len());
+        let mut grown = BytesMut::with_capacity(body.capacity().saturating_mul(2).min(most).max(wanted));
+        grown.extend_from_slice(body);
+        *body = grown;
+    }
+    body.extend_from_slice(piece);
 }
 
 fn piece(bytes: Bytes, first: bool) -> Request {

@@ -118,7 +118,7 @@ pub struct Limits {
     pub max_unauthenticated_bytes: u64,
     /// Output that waits for one slow peer, in bytes.
     pub max_write_backlog_bytes: usize,
-    /// Longer bodies are taken, kept and delivered in pieces of half of this, in bytes.
+    /// Longer bodies are taken, kept and delivered in pieces of a quarter of this, in bytes.
     pub max_held_body_bytes: usize,
 }
 

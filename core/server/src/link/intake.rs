@@ -34,7 +34,8 @@ impl Speaker {
             return Ok(true);
         }
         let has_budget = self.requests.stack.poll_ready(turn.cx).is_ready();
-        let crowded = self.handed_on_bytes >= self.context.limits.max_held_body_bytes as u64;
+        // What is on its way, and what is held for the next piece, are together what a body may have.
+        let crowded = self.handed_on_bytes >= self.context.limits.max_held_body_bytes as u64 / 2;
         let paused = !has_budget || crowded || self.engine_pauses || !self.has_room();
         if paused != self.flow.read_paused {
             let reason = if paused { "the session has too much that is not answered yet" } else { "" };
