@@ -79,7 +79,7 @@ pub fn read_delivery(delivery: &Delivery) -> Read {
     let array = DeliveryArray::of(std::slice::from_ref(delivery));
     let delivery = array.lend().get(0).expect("one delivery");
     let (message, plan) =
-        to_message(&delivery, queue("Q").as_ref(), &mut Names::new(16)).expect("it can be delivered");
+        to_message(&delivery, queue("Q").as_ref(), &[], &mut Names::new(16)).expect("it can be delivered");
     let head = delivery.head.as_bytes();
     let properties = message.marshalled_properties.as_ref().and_then(|blob| blob.bytes(head)).map(|bytes| {
         map::read(bytes, map::Limits::default()).expect("properties that Java reads").unwrap_or_default()
