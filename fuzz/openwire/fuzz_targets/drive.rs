@@ -312,7 +312,7 @@ fn delivery(subscription: u64, tag: u64) -> Delivery {
         message,
         label: Bytes::new(),
         redelivery_count: (tag % 3) as u32,
-        redelivered: tag % 3 != 0,
+        redelivered: !tag.is_multiple_of(3),
         group_first: false,
         auto_accept: false,
     };
