@@ -39,6 +39,8 @@ fn tight_frames_that_lie_end_the_connection() {
 /// Lengths of whole frames.
 fn sizes() -> Vec<Attack> {
     let long = |size: u32, sent: usize| [&size.to_be_bytes()[..], &vec![28; sent]].concat();
+    // Of a long message the fields before its content are looked at as soon as they are there: these are all missing.
+    let message = |size: u32, sent: usize| [&size.to_be_bytes()[..], &[28], &vec![0; sent]].concat();
     vec![
         once("a frame of 2 GiB", [0x7f, 0xff, 0xff, 0xff], "is more than"),
         once("a negative frame", [0xff; 4], "a length of -1"),
@@ -47,7 +49,8 @@ fn sizes() -> Vec<Attack> {
         once("a frame of one byte", frame(&[1]), "cannot be read"),
         once("a type alone", frame(&[5]), "the frame ends within it"),
         once("a frame beyond the limit", long(102 << 20, 16), "is more than"),
-        once("a long frame that does not go on", long(90 << 20, 100_000), "frame_timeout_ms"),
+        once("a long message that begins as none does", long(90 << 20, 100_000), "cannot be read"),
+        once("a long frame that does not go on", message(90 << 20, 100_000), "frame_timeout_ms"),
         once("a type that does not exist", frame(&[0x7e, 0, 0, 0, 1, 0, 0]), "type 126"),
         once("the type of nothing", frame(&[0, 0, 0, 0, 1, 0, 0]), "type 0"),
         once("a queue where a command must be", frame(&[100, 0, 0, 0, 1, 0, 0]), "type 100"),

@@ -260,6 +260,12 @@ fn nobody_speaks_on_the_brokers_own_topics() {
     let mut speaker = Client::log_in(&broker, Wire::TIGHT);
     listener.consume(1, Topic, watched, 100).expect("a listener");
     listener.consume(2, Topic, ">", 100).expect("a listener to everything");
+    // The broker itself tells of the connections that are there.
+    for _ in 0..2 {
+        let told = listener.receive_message();
+        let topic = told.destination.expect("a destination").physical_name.to_string();
+        assert_eq!(topic, "ActiveMQ.Advisory.Connection");
+    }
     speaker.produce(1, None).expect("a producer");
     for (kind, name) in [
         (Topic, "ActiveMQ.Advisory.TempQueue"),
