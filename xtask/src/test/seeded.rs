@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Names the fault that is in effect.
 const VARIABLE: &str = "SABIR_SEEDED_FAULT";
 /// A test that needs longer has not noticed anything.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A fault, the test program and the test in it that must catch it.
 type Fault = (&'static str, &'static str, &'static str);
