@@ -3,7 +3,8 @@
 //!
 //! Messages go in batches, each a transaction that also sends a *mark* with its number to a queue of the import's own and
 //! takes the mark before it: whatever the broker has stored, the mark says how far. An import that is run again begins
-//! behind it; the same directory gives the same batches.
+//! behind it; the same directory gives the same batches. The last mark goes when it is noted elsewhere that all was sent, in
+//! a run of its own: without it, one that is run again would begin anew.
 
 mod branches;
 mod marks;
@@ -127,6 +128,11 @@ impl Import {
     }
 
     fn all(&mut self) -> Result<(), Ended> {
+        if self.settings.sent {
+            let mut main = self.client(CLIENT_ID).map_err(said)?;
+            marks::remove(&mut main)?;
+            return main.leave().map_err(said);
+        }
         let (replay, logs) = self.read_directory(&self.settings.directory.clone())?;
         if logs.is_empty() {
             let shown = self.settings.directory.display();
@@ -165,7 +171,7 @@ impl Import {
         if let Some((scheduled, logs)) = scheduled {
             self.scheduled(&mut sending, &scheduled, logs)?;
         }
-        sending.marks.close(&mut sending.main)?;
+        // The last mark stays until whoever started this has noted that all is there.
         sending.main.leave().map_err(said)
     }
 

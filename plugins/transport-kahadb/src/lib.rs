@@ -50,6 +50,8 @@ pub struct Settings {
     pub report: PathBuf,
     /// Go on without what cannot be read or is refused.
     pub accept_loss: bool,
+    /// Everything was sent before, and that is noted where the broker is not: only the marks are to go.
+    pub sent: bool,
 }
 
 /// The component.

@@ -23,6 +23,8 @@ use sabir_host::{Result, Store};
 pub const MARK: &[u8] = b"import unfinished";
 /// The key that a store has while what another broker has stored is taken over; its value says from where.
 pub const FROM: &[u8] = b"import from";
+/// The key that it has besides once all of that is there; its value is the report, as JSON.
+pub const SENT: &[u8] = b"import sent";
 /// What both of them begin with, and the first key behind those that do.
 const MARKS: [&[u8]; 2] = [b"import ", b"import!"];
 

@@ -28,8 +28,14 @@ pub struct Marks {
 impl Marks {
     /// Those of a plan.
     pub fn new(plan: &str) -> Self {
-        let destination = Arc::new(Destination::new(DestinationKind::Queue, QUEUE));
-        Marks { destination, plan: plan.to_owned(), consumer: None, held: Vec::new(), step: 0, resumed: 0 }
+        Marks {
+            destination: queue(),
+            plan: plan.to_owned(),
+            consumer: None,
+            held: Vec::new(),
+            step: 0,
+            resumed: 0,
+        }
     }
 
     /// Batches that an earlier run has sent.
@@ -95,28 +101,32 @@ impl Marks {
         }
         Ok(())
     }
+}
 
-    /// Everything was sent: the queue goes.
-    pub fn close(&mut self, main: &mut Client) -> Result<(), Ended> {
-        let Some(consumer) = self.consumer.take() else { return Ok(()) };
-        for held in self.held.drain(..) {
-            main.acknowledge(&consumer, &held, None).map_err(said)?;
-        }
-        main.end_consumer(consumer).map_err(said)?;
-        let destination = self.destination.clone();
-        let removed = main.call(|command_id| {
-            Command::from(DestinationInfo {
-                command_id,
-                response_required: true,
-                destination: Some(destination),
-                operation_type: DestinationInfo::REMOVE,
-                ..DestinationInfo::default()
-            })
-        });
-        match removed {
-            // An empty queue that stays is no harm.
-            Ok(_) | Err(Failure::Refused(_)) => Ok(()),
-            Err(other) => Err(said(other)),
-        }
+/// Everything was sent, and that is noted: the marks and their queue go.
+pub fn remove(main: &mut Client) -> Result<(), Ended> {
+    let destination = queue();
+    let consumer = main.consume(&destination, None, None, false).map_err(said)?;
+    while let Some(mark) = main.pull(&consumer).map_err(said)? {
+        main.acknowledge(&consumer, &mark, None).map_err(said)?;
     }
+    main.end_consumer(consumer).map_err(said)?;
+    let removed = main.call(|command_id| {
+        Command::from(DestinationInfo {
+            command_id,
+            response_required: true,
+            destination: Some(destination),
+            operation_type: DestinationInfo::REMOVE,
+            ..DestinationInfo::default()
+        })
+    });
+    match removed {
+        // An empty queue that stays is no harm.
+        Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+        Err(other) => Err(said(other)),
+    }
+}
+
+fn queue() -> Arc<Destination> {
+    Arc::new(Destination::new(DestinationKind::Queue, QUEUE))
 }

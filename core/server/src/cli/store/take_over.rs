@@ -4,6 +4,9 @@
 //! The importer is a transport that the configuration names: it has one peer, which speaks as a client of the other broker
 //! would. The broker runs without any other listener until that client has said all. So what becomes of a message is what
 //! the protocol makes of it anyway, and nothing here knows what is imported.
+//!
+//! It may be killed at any time. Until all is there the importer keeps in the broker how far it has come. Only when the
+//! store says by a key that all is there, a second start of the broker takes that away, and the store's keys go last.
 
 use super::progress::Bar;
 use super::subject::Subject;
@@ -91,17 +94,28 @@ pub fn run(words: &[String]) -> Result<Exit, Failure> {
     let directory = std::fs::canonicalize(&arguments.directory)
         .map_err(|error| (format!("{}: {error}", arguments.directory.display()), Exit::Failure))?;
     let origin = format!("{name} {}", directory.display());
-    begin(&subject, &origin, arguments.add)?;
+    let sent = begin(&subject, &origin, arguments.add)?;
     let report = std::env::temp_dir().join(format!("sabir-import-{}.jsonl", std::process::id()));
-    let config = configure(&subject.config, name, &importer, &arguments, &directory, &report)?;
-    let told = import(config, &report);
-    // What lies where temporary files lie is nobody's.
-    let _ = std::fs::remove_file(&report);
-    let told = told?;
-    let good = told["good"].as_bool().unwrap_or(false);
-    if good {
-        finish(&subject)?;
+    let step = |sent: bool| {
+        let config = configure(&subject.config, name, &importer, &arguments, &directory, &report, sent)?;
+        let told = import(config, &report);
+        // What lies where temporary files lie is nobody's.
+        let _ = std::fs::remove_file(&report);
+        told
+    };
+    let mut told = match sent {
+        Some(told) => told,
+        None => step(false)?,
+    };
+    if is_good(&told) {
+        all_sent(&subject, &told)?;
+        let ended = step(true)?;
+        match is_good(&ended) {
+            true => finish(&subject)?,
+            false => told = ended,
+        }
     }
+    let good = is_good(&told);
     match arguments.store.json {
         true => out::line(&told.to_string()),
         false => out::text(&human(&subject, &told)),
@@ -109,15 +123,22 @@ pub fn run(words: &[String]) -> Result<Exit, Failure> {
     Ok(if good { Exit::Success } else { Exit::Failure })
 }
 
-/// Notes in the store that it is only a part of what it shall be.
-fn begin(subject: &Subject, origin: &str, add: bool) -> Result<(), Failure> {
+fn is_good(told: &Value) -> bool {
+    told["good"].as_bool().unwrap_or(false)
+}
+
+/// Notes in the store that it is only a part of what it shall be; answers the report of an earlier run that has sent all.
+fn begin(subject: &Subject, origin: &str, add: bool) -> Result<Option<Value>, Failure> {
     let store = subject.open_or_make()?;
-    let noted = note(&store, origin, add).map_err(|error| subject.failure(&error));
+    let noted = note(&store, origin, add).and_then(|allowed| Ok((allowed, value_of(&store, archive::SENT)?)));
     let closed = store.close().map_err(|error| subject.failure(&error));
-    let allowed = noted?;
+    let (allowed, sent) = noted.map_err(|error| subject.failure(&error))?;
     closed?;
     match allowed {
-        true => Ok(()),
+        true => match sent.map(|told| serde_json::from_slice(&told)).transpose() {
+            Ok(told) => Ok(told),
+            Err(error) => Err((format!("the report in {}: {error}", subject.name()), Exit::Failure)),
+        },
         false => {
             let problem = format!("the store {} is not empty; --add adds to it", subject.name());
             Err((problem, Exit::Failure))
@@ -126,31 +147,42 @@ fn begin(subject: &Subject, origin: &str, add: bool) -> Result<(), Failure> {
 }
 
 fn note(store: &Store, origin: &str, add: bool) -> sabir_host::Result<bool> {
-    let end = [archive::FROM, &[0][..]].concat();
-    let noted = store.scan(archive::FROM, &end, 1)?;
-    let goes_on = noted.first().is_some_and(|(_, value)| &value[..] == origin.as_bytes());
-    if goes_on {
+    if value_of(store, archive::FROM)?.is_some_and(|noted| noted[..] == *origin.as_bytes()) {
         return Ok(true);
     }
     if !archive::is_empty(store)? && (!add || archive::is_unfinished(store)?) {
         return Ok(false);
     }
-    put(
-        store,
-        Op::Put { key: Bytes::from_static(archive::FROM), value: Bytes::copy_from_slice(origin.as_bytes()) },
-    )?;
+    let value = Bytes::copy_from_slice(origin.as_bytes());
+    put(store, vec![Op::Put { key: Bytes::from_static(archive::FROM), value }])?;
     Ok(true)
 }
 
-fn put(store: &Store, op: Op) -> sabir_host::Result<()> {
-    let ticket = store.submit(&Batch { ops: vec![op], level: Level::Durable })?;
+fn value_of(store: &Store, key: &[u8]) -> sabir_host::Result<Option<Bytes>> {
+    let end = [key, &[0][..]].concat();
+    Ok(store.scan(key, &end, 1)?.into_iter().next().map(|(_, value)| value))
+}
+
+fn put(store: &Store, ops: Vec<Op>) -> sabir_host::Result<()> {
+    let ticket = store.submit(&Batch { ops, level: Level::Durable })?;
     store.sync(ticket).map(drop)
+}
+
+/// All is there.
+fn all_sent(subject: &Subject, told: &Value) -> Result<(), Failure> {
+    let value = told.to_string().into();
+    change(subject, vec![Op::Put { key: Bytes::from_static(archive::SENT), value }])
 }
 
 /// The store is whole.
 fn finish(subject: &Subject) -> Result<(), Failure> {
+    let keys = [archive::FROM, archive::SENT];
+    change(subject, keys.map(|key| Op::Delete { key: Bytes::from_static(key) }).into())
+}
+
+fn change(subject: &Subject, ops: Vec<Op>) -> Result<(), Failure> {
     let store = subject.open()?;
-    let done = put(&store, Op::Delete { key: Bytes::from_static(archive::FROM) });
+    let done = put(&store, ops);
     let closed = store.close().map_err(|error| subject.failure(&error));
     done.map_err(|error| subject.failure(&error))?;
     closed
@@ -165,12 +197,16 @@ fn configure(
     arguments: &TakeOver,
     directory: &Path,
     report: &Path,
+    sent: bool,
 ) -> Result<Config, Failure> {
     let mut config = config.clone();
     let mut settings = Map::new();
     settings.insert("directory".to_owned(), directory.display().to_string().into());
     settings.insert("report".to_owned(), report.display().to_string().into());
     settings.insert("accept_loss".to_owned(), arguments.accept_loss.into());
+    if sent {
+        settings.insert("sent".to_owned(), true.into());
+    }
     for pair in &arguments.set {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| wrong(format!("--set {pair}: it is not KEY=VALUE")))?;
