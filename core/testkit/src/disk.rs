@@ -138,6 +138,11 @@ impl SimDisk {
         self.inner().done
     }
 
+    /// Whether the power has gone, so that nothing can be read either.
+    pub fn is_off(&self) -> bool {
+        self.inner().off
+    }
+
     /// Which operation gave which name to a file, made or renamed, since the disk was made or the power last went.
     pub fn named(&self) -> Vec<(u64, String)> {
         self.inner().named.clone()
