@@ -132,20 +132,24 @@ impl Exchange {
     /// Removes the bindings of a key that `gone` says. Answers their numbers.
     pub fn remove(&mut self, key: &str, mut gone: impl FnMut(&Binding) -> bool) -> Vec<u64> {
         let mut numbers = Vec::new();
-        let mut keep = |binding: &Binding| {
+        if let Some(bindings) = self.literal.get_mut(key) {
+            // Mostly one of them goes, of thousands: those behind it move up together.
+            let mut from = 0;
+            while let Some(at) = bindings.iter().skip(from).position(&mut gone) {
+                from += at;
+                numbers.push(bindings.remove(from).number);
+            }
+            if bindings.is_empty() {
+                self.literal.remove(key);
+            }
+        }
+        self.open.retain(|(_, binding)| {
             let goes = &*binding.key == key && gone(binding);
             if goes {
                 numbers.push(binding.number);
             }
             !goes
-        };
-        if let Some(bindings) = self.literal.get_mut(key) {
-            bindings.retain(&mut keep);
-            if bindings.is_empty() {
-                self.literal.remove(key);
-            }
-        }
-        self.open.retain(|(_, binding)| keep(binding));
+        });
         numbers
     }
 
