@@ -2,6 +2,7 @@
 //! The program as an operator types it: users, reloading, configurations, plugins of doubtful origin.
 
 mod store;
+mod takeover;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sabir_tests::process::{plugins, program};

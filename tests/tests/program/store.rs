@@ -14,13 +14,13 @@ const DAMAGED: Option<i32> = Some(1);
 const CLOSED: Option<i32> = Some(5);
 const MISCONFIGURED: Option<i32> = Some(3);
 
-fn store(words: &[&str], data: &Path) -> Output {
+pub fn store(words: &[&str], data: &Path) -> Output {
     let mut command = Command::new(program());
     command.arg("store").args(words).arg("--plugins").arg(plugins()).arg("--data").arg(data);
     command.output().expect("sabir starts")
 }
 
-fn json(words: &[&str], data: &Path) -> serde_json::Value {
+pub fn json(words: &[&str], data: &Path) -> serde_json::Value {
     let output = store(&[words, &["--json"]].concat(), data);
     assert_eq!(output.status.code(), CLEAN, "{words:?}: {output:?}");
     serde_json::from_slice(&output.stdout).expect("JSON")
@@ -65,7 +65,7 @@ fn filled(data: &Path) {
     stop(broker);
 }
 
-fn depth(stats: &serde_json::Value, destination: &str, subscription: Option<&str>) -> u64 {
+pub fn depth(stats: &serde_json::Value, destination: &str, subscription: Option<&str>) -> u64 {
     let all = stats["broker"]["destinations"].as_array().expect("a list");
     let found = all.iter().find(|one| {
         one["destination"] == destination

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `sabir store import-kahadb`, killed where it hurts.
+
+use super::store::{depth, json, store};
+use sabir_protocol_openwire::codec::{
+    Command, Destination, DestinationKind, Encoder, Message, MessageId, NEWEST_VERSION, Options, ProducerId,
+};
+use sabir_tests::process::{PATIENCE, plugins, program};
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// More than two batches of the importer.
+const MESSAGES: i64 = 1_200;
+
+fn put_number(out: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn put_field(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    out.push(field << 3 | 2);
+    put_number(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// A record that says that this message was stored in the queue `orders`.
+fn record(sequence: i64) -> Vec<u8> {
+    let producer = Arc::new(ProducerId { connection_id: "ID:host-1".into(), value: 1, session_id: 1 });
+    let message = Message {
+        producer_id: Some(producer.clone()),
+        destination: Some(Arc::new(Destination::new(DestinationKind::Queue, "orders"))),
+        message_id: Some(MessageId {
+            producer_id: Some(producer),
+            producer_sequence_id: sequence,
+            ..MessageId::default()
+        }),
+        persistent: true,
+        priority: 4,
+        ..Message::default()
+    };
+    let options = Options { version: NEWEST_VERSION, ..Options::initial() };
+    let mut bytes = Vec::new();
+    Encoder::new(options).encode(&Command::Message(Box::new(message)), &mut bytes).expect("encoded");
+    // The kind of the destination, which is 0, and its name.
+    let mut queue = vec![1 << 3, 0];
+    put_field(&mut queue, 2, b"orders");
+    let mut body = Vec::new();
+    put_field(&mut body, 2, &queue);
+    put_field(&mut body, 3, format!("ID:host-1:1:1:{sequence}").as_bytes());
+    put_field(&mut body, 4, &bytes);
+    let mut record = vec![1];
+    put_number(&mut record, body.len());
+    record.extend_from_slice(&body);
+    record
+}
+
+/// A KahaDB with one batch of records, whose checksum 0 says that there is none.
+fn write_kahadb(directory: &Path) {
+    let mut records = Vec::new();
+    for sequence in 1..=MESSAGES {
+        let record = record(sequence);
+        records.extend_from_slice(&(record.len() as i32 + 5).to_be_bytes());
+        records.push(1);
+        records.extend_from_slice(&record);
+    }
+    let mut bytes = b"\0\0\0\x1c\x02WRITE BATCH".to_vec();
+    bytes.extend_from_slice(&(records.len() as i32).to_be_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+    bytes.extend_from_slice(&records);
+    fs::create_dir_all(directory).expect("made");
+    fs::write(directory.join("db-1.log"), bytes).expect("written");
+}
+
+/// Whether the importer has written that it has ended.
+fn has_told(reports: &Path) -> bool {
+    let entries = fs::read_dir(reports).expect("a folder").flatten();
+    // The program takes the file away meanwhile.
+    entries.filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| text.contains("\"report\""))
+}
+
+fn killed_when_it_has_told(child: &mut Child, reports: &Path) {
+    let since = Instant::now();
+    while !has_told(reports) {
+        assert!(child.try_wait().expect("a child").is_none(), "it has ended before it was seen to");
+        assert!(since.elapsed() < PATIENCE, "it does not end");
+        std::thread::yield_now();
+    }
+    child.kill().expect("killed");
+    assert!(!child.wait().expect("ended").success(), "it had ended by itself");
+    for left in fs::read_dir(reports).expect("a folder").flatten() {
+        fs::remove_file(left.path()).expect("removed");
+    }
+}
+
+/// All was sent, and the command is killed before it has noted that in the store; and once more.
+#[test]
+fn an_import_that_is_killed_when_all_was_sent_does_not_begin_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let (kahadb, data, reports) = (at("kahadb"), at("data"), at("reports"));
+    write_kahadb(&kahadb);
+    fs::create_dir(&reports).expect("made");
+    let directory = kahadb.to_str().expect("text");
+    for _ in 0..2 {
+        let mut command = std::process::Command::new(program());
+        command.args(["store", "import-kahadb", directory, "--plugins"]).arg(plugins());
+        command.arg("--data").arg(&data).env("TMPDIR", &reports);
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+        killed_when_it_has_told(&mut child, &reports);
+    }
+    let told = json(&["import-kahadb", directory], &data);
+    assert_eq!(told["queue_messages"], MESSAGES, "{told}");
+    let stats = json(&["stats"], &data);
+    assert_eq!(depth(&stats, "queue://orders", None), MESSAGES as u64, "{stats}");
+    assert_eq!(stats["broker"]["messages"], MESSAGES, "no mark is left: {stats}");
+    let again = store(&["import-kahadb", directory], &data);
+    assert!(!again.status.success(), "it has finished: {again:?}");
+}
