@@ -102,14 +102,11 @@ impl World {
         };
         self.delivered += 1;
         let Some(id) = self.body_of(&message).and_then(|body| identity(&message, &body)) else {
-            let why = message
-                .stored_body()
-                .zip(self.broker.as_ref())
-                .map(|(stored, broker)| broker.body(stored.at()).err());
-            return self
-                .ledger
-                .violations
-                .push(format!("a damaged message was delivered ({why:?}): {message:?}"));
+            // Nobody gets a body whose pieces lie on a disk that has no power.
+            if !self.disk.is_off() {
+                self.ledger.violations.push(format!("a damaged message was delivered: {message:?}"));
+            }
+            return;
         };
         let Some(place) = self.place_of(id, taken.from) else {
             return self.ledger.violations.push(format!("client {client} got {id} from nowhere: {taken:?}"));
