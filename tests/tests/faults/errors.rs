@@ -3,7 +3,7 @@
 //! confirmed before.
 
 use crate::kills::{choose, injecting};
-use crate::machine::{Kind, Scene, Volume, must};
+use crate::machine::{Kind, Medium, Scene, Volume};
 use sabir_tests::load::Load;
 use sabir_tests::process::Broker;
 
@@ -13,19 +13,19 @@ pub fn real(scene: &mut Scene, count: u32) -> String {
     let mut confirmed = 0;
     for _ in 0..count {
         let folder = scene.fresh();
-        let medium = folder.join("medium");
-        std::fs::create_dir(&medium).expect("a folder can be made");
-        let at = medium.display().to_string();
-        let room_mib = 8 + scene.random.below(12);
-        must("mount", &["-t", "tmpfs", "-o", &format!("size={room_mib}m"), "none", &at]);
-        let volume = Volume::make(&folder, &medium, Kind::Ext4, 300);
+        let medium = Medium::make(&folder, 8 + scene.random.below(12));
+        let volume = Volume::above(&medium.folder, &folder, Kind::Ext4, 300);
         let options = scene.broker(&volume.mount.join("data"));
         let mut load = Load::default();
         load.longest_bytes = 20_000;
         let mut broker = options.start();
-        load.live(broker.address, 200_000, || must_stop(&mut broker));
+        let steps = scene.random.below(4000);
+        load.live(broker.address, steps, || {
+            medium.fill_while(|| broker.is_alive());
+            must_have_stopped(&mut broker);
+        });
         volume.detach();
-        must("mount", &["-o", "remount,size=600m", &at]);
+        medium.grow(600);
         volume.repair();
         volume.attach();
         let broker = options.start();
@@ -33,14 +33,12 @@ pub fn real(scene: &mut Scene, count: u32) -> String {
         outcome.must_be_good();
         confirmed += outcome.confirmed;
         broker.kill();
-        drop(volume);
-        must("umount", &["--lazy", &at]);
     }
     format!("{confirmed} confirmed, none lost")
 }
 
-/// The broker ends by itself, and says why.
-fn must_stop(broker: &mut Broker) {
+/// The broker has ended by itself, and has said why.
+fn must_have_stopped(broker: &mut Broker) {
     let status = broker.wait();
     let log = broker.log();
     assert!(!status.success() && log.contains("has stopped"), "{status}; it wrote: {log}");

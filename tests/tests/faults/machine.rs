@@ -2,13 +2,14 @@
 //! What the rows need of the machine: folders, file systems of their own, and to know what is not there.
 
 use rustix::ioctl::{Setter, ioctl, opcode};
-use sabir_tests::process::Options;
+use sabir_tests::process::{Options, PATIENCE};
 use sabir_tests::random::Random;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Set for this program once it has mounts of its own.
@@ -101,7 +102,10 @@ impl Scene {
                 let _ = std::fs::remove_dir_all(left.path());
             }
         }
-        let folder = all.join(std::process::id().to_string());
+        static SCENES: AtomicU32 = AtomicU32::new(0);
+        let scene = SCENES.fetch_add(1, Relaxed).to_string();
+        // Of its own, so that a row which fails, and leaves something mounted, does not fail those after it.
+        let folder = all.join(std::process::id().to_string()).join(scene);
         std::fs::create_dir_all(&folder).expect("a folder can be made");
         Scene { folder, random: Random::from_environment(), folders: 0 }
     }
@@ -117,7 +121,7 @@ impl Scene {
     /// A new file system.
     pub fn volume(&mut self, kind: Kind, mib: u64) -> Volume {
         let folder = self.fresh();
-        Volume::make(&folder, &folder, kind, mib)
+        Volume::make(&folder, kind, mib)
     }
 
     /// How a broker is started on this folder: with small files, so that it rotates and makes checkpoints often, and so
@@ -169,6 +173,51 @@ pub enum Kind {
     Xfs,
 }
 
+/// What stands in for a disk that takes less than it promised. It is gone when dropped.
+pub struct Medium {
+    pub folder: PathBuf,
+}
+
+impl Medium {
+    /// Has so much room.
+    pub fn make(folder: &Path, mib: u64) -> Medium {
+        let medium = Medium { folder: folder.join("medium") };
+        std::fs::create_dir(&medium.folder).expect("a folder can be made");
+        must("mount", &["-t", "tmpfs", "-o", &format!("size={mib}m"), "none", &medium.at()]);
+        medium
+    }
+
+    /// From now on it has so much.
+    pub fn grow(&self, mib: u64) {
+        must("mount", &["-o", &format!("remount,size={mib}m"), &self.at()]);
+    }
+
+    /// Takes all room that is left, and all that is given back to it, as long as that is so.
+    pub fn fill_while(&self, mut go_on: impl FnMut() -> bool) {
+        let mut ballast = File::create(self.folder.join("ballast")).expect("a file can be made");
+        let deadline = Instant::now() + PATIENCE;
+        while go_on() {
+            assert!(Instant::now() < deadline, "the medium is full, and nobody minds");
+            match ballast.write(&[7; 4096]) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => std::thread::yield_now(),
+                Err(error) => panic!("the ballast cannot be written: {error}"),
+            }
+        }
+    }
+
+    fn at(&self) -> String {
+        self.folder.display().to_string()
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        // After a failure a file system may still be mounted above it.
+        let _ = Command::new("umount").args(["--lazy", "--quiet", &self.at()]).status();
+    }
+}
+
 /// A file system in a file. It is gone when dropped.
 pub struct Volume {
     image: PathBuf,
@@ -178,10 +227,18 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// A file system in `folder`, with its image in `medium`, which takes room there only as it is written.
-    pub fn make(folder: &Path, medium: &Path, kind: Kind, mib: u64) -> Volume {
-        let volume =
-            Volume { image: medium.join("image"), mount: folder.join("mount"), options: "loop,noatime" };
+    /// A file system in `folder`, whose image takes room only as it is written.
+    fn make(folder: &Path, kind: Kind, mib: u64) -> Volume {
+        Volume::with(folder, folder, kind, mib, "loop,noatime")
+    }
+
+    /// One that gives room back to its medium as soon as a file is gone: what is written anew needs room there anew.
+    pub fn above(medium: &Path, folder: &Path, kind: Kind, mib: u64) -> Volume {
+        Volume::with(medium, folder, kind, mib, "loop,noatime,discard")
+    }
+
+    fn with(medium: &Path, folder: &Path, kind: Kind, mib: u64, options: &'static str) -> Volume {
+        let volume = Volume { image: medium.join("image"), mount: folder.join("mount"), options };
         let file = File::create(&volume.image).expect("an image can be made");
         file.set_len(mib << 20).expect("it can be sparse");
         let image = volume.image.display().to_string();
