@@ -59,6 +59,8 @@ pub struct Operations {
     pub all: u64,
     /// Writes.
     pub writes: u64,
+    /// Bytes that were to be written.
+    pub written_bytes: u64,
     /// Syncs of files.
     pub syncs: u64,
 }
@@ -323,6 +325,7 @@ impl Inner {
         self.inode(at, generation)?;
         let goes = self.count()?;
         self.done.writes += 1;
+        self.done.written_bytes += bytes.len() as u64;
         let grows = (offset + bytes.len() as u64).saturating_sub(self.inodes[at].now.len() as u64);
         if grows > 0 && self.faults.capacity_bytes.is_some_and(|most| self.used_bytes() + grows > most) {
             return Err(io::ErrorKind::StorageFull.into());

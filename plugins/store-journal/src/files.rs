@@ -341,6 +341,12 @@ impl Supply {
         locked(&self.making).spares.drain(..).try_for_each(|spare| self.disk.remove(&spare.name))
     }
 
+    /// Removes one of those. Answers whether there was one.
+    pub fn shed_one(&self) -> io::Result<bool> {
+        let spare = locked(&self.making).spares.pop();
+        spare.map_or(Ok(false), |spare| self.disk.remove(&spare.name).map(|()| true))
+    }
+
     // The size wanted, or a smaller one where there is no room for it.
     fn affordable(&self, wanted: u64, least: u64) -> io::Result<u64> {
         let free = self.disk.free_bytes()?.saturating_sub(self.headroom);

@@ -130,7 +130,21 @@ impl Shared {
         }
     }
 
+    // What waits to be used again was promised when more lived.
+    fn shed_what_is_too_much(&self) {
+        while !self.space(0).is_kept() {
+            match self.supply.shed_one() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    return say::warn(&self.host, &format!("a file that waited cannot be removed: {error}"));
+                }
+            }
+        }
+    }
+
     fn make_ahead(&self) -> Result<()> {
+        self.shed_what_is_too_much();
         let provided = self.supply.provide_reserve(self.reserve_bytes());
         match provided.and_then(|()| self.supply.provide(self.may_make_ahead())) {
             Ok(()) => Ok(()),
@@ -288,7 +302,8 @@ impl Shared {
                 }
             };
             let Some(file) = file else { continue };
-            let may_keep = !self.space(file.disk_bytes()).is_pressed(false);
+            // One that is used again need not be written with zeros first, which costs as much as the log itself.
+            let may_keep = self.space(file.disk_bytes()).is_kept();
             if let Err(error) = self.supply.give_back(&file, self.reserve_bytes(), may_keep) {
                 say::warn(
                     &self.host,

@@ -21,6 +21,8 @@ pub struct Space {
     pub dead: u64,
     /// The size of the next file, if none waits.
     pub next: u64,
+    /// What it may take.
+    pub promised: u64,
     /// From where on something must be done.
     pub bound: u64,
 }
@@ -30,6 +32,16 @@ impl Space {
     /// has given back what is dead.
     pub fn is_pressed(&self, after: bool) -> bool {
         self.used + self.next - if after { self.dead.min(self.used) } else { 0 } > self.bound
+    }
+
+    /// Whether the promise is kept.
+    pub fn is_kept(&self) -> bool {
+        self.used <= self.promised
+    }
+
+    /// Whether it will be when the next file is there.
+    pub fn has_room_for_next(&self) -> bool {
+        self.used + self.next <= self.promised
     }
 
     /// Bytes that are too many.
@@ -55,11 +67,13 @@ impl Shared {
         };
         let reserve =
             2 * (self.options.reserve_bytes + crate::format::file::HEADER_LEN).next_multiple_of(4096);
+        let promised = FACTOR * owned + 2 * self.options.file_bytes + reserve;
         Space {
             used: files + more + self.supply.waiting_bytes(),
             dead,
             next: if waits { 0 } else { next },
-            bound: FACTOR * owned + 2 * self.options.file_bytes + reserve - self.options.file_bytes / EARLY,
+            promised,
+            bound: promised - self.options.file_bytes / EARLY,
         }
     }
 
@@ -80,6 +94,6 @@ impl Shared {
             let tail = &state.tails[Class::Lasting as usize];
             tail.file.as_ref().is_none_or(|file| tail.end() >= file.size_bytes / 2)
         };
-        half_full || !self.space(0).is_pressed(false)
+        half_full || self.space(0).has_room_for_next()
     }
 }

@@ -242,6 +242,44 @@ fn on_a_full_disk_entries_are_moved_to_make_room_for_more() {
 }
 
 #[test]
+fn files_that_wait_to_be_used_again_do_not_outlive_the_room_they_were_promised() {
+    let disk = SimDisk::new();
+    let store = open(&disk, &small()).unwrap();
+    let mut live = 0;
+    for seq in 0..600 {
+        commit(&store, vec![append(1, seq, 3000)]);
+        live += 3000;
+    }
+    // First those in the midst: their files wait as long as so much lives. Then the others.
+    for gone in (100..500).chain(0..100).chain(500..600) {
+        commit(&store, vec![remove(1, gone, gone)]);
+        live -= 3000;
+        let used = store.stats().used_bytes;
+        assert!(used <= bound(&small(), live), "{used} bytes while {live} live");
+    }
+}
+
+#[test]
+fn a_queue_that_is_kept_short_fills_the_same_files_again_and_again() {
+    let disk = SimDisk::new();
+    let store = open(&disk, &small()).unwrap();
+    let written = || [disk.operations().written_bytes, store.stats().written_bytes];
+    let mut before = [0, 0];
+    for seq in 0..4000 {
+        if seq == 1000 {
+            before = written();
+        }
+        commit(&store, vec![append(1, seq, 1000)]);
+        if seq >= 10 {
+            commit(&store, vec![remove(1, seq - 10, seq - 10)]);
+        }
+    }
+    let [disk_bytes, log_bytes] = [0, 1].map(|at| written()[at] - before[at]);
+    assert!(log_bytes > 10 * small().file_bytes, "{log_bytes}");
+    assert!(disk_bytes < log_bytes * 11 / 10, "{disk_bytes} bytes written for {log_bytes} of log");
+}
+
+#[test]
 fn acknowledgements_never_keep_a_file() {
     let disk = SimDisk::new();
     let store = open(&disk, &small()).unwrap();
