@@ -4,10 +4,14 @@
 //! A sender that waits for each confirmation comes back as soon as it has one. Where four of them meet a committer
 //! that syncs for whoever is there first, one has a sync of its own and three share the next: all of them wait for
 //! two syncs per message. If the committer waits for the three until they are back, four share one. That pays while
-//! they come back faster than a sync takes, so nobody is awaited for longer than that, and not at all after it was
-//! in vain. It knows no clock and no thread: times are arguments.
+//! they come back faster than a sync takes, and well when they take half of that, so nobody is awaited for longer, and
+//! not at all after it was in vain. It knows no clock and no thread: times are arguments.
 
 use std::time::Duration;
+
+/// Where a sync is faster than this nobody is awaited: what senders cost the processor on their way back is then better done
+/// during somebody else's sync.
+const WORTH_IT: Duration = Duration::from_micros(400);
 
 /// After so many attempts in a row that were in vain, this many more commits pass than after one.
 const MOST_DOUBLINGS: u32 = 7;
@@ -54,8 +58,8 @@ impl Grouping {
 
     /// Who should be awaited before the next commit.
     pub fn expected(&mut self) -> Option<Expected> {
-        let patience = self.most.min(self.sync);
-        if self.coming < 2 || patience.is_zero() {
+        let patience = self.most.min(self.sync / 2);
+        if self.coming < 2 || patience.is_zero() || self.sync < WORTH_IT {
             return None;
         }
         if self.passes > 0 {
@@ -83,7 +87,9 @@ impl Grouping {
 
     /// It is durable, and `there` senders came meanwhile: those in it are about to hear so and to come back.
     pub fn synced(&mut self, took: Duration, there: u32) {
-        self.sync = if self.sync.is_zero() { took } else { (self.sync * 7 + took) / 8 };
+        // Disks stall now and then: one sync of 10 ms among hundreds of 0.5 ms says nothing about the next.
+        let took = if self.sync.is_zero() { took } else { took.min(self.sync * 2) };
+        self.sync = if self.sync.is_zero() { took } else { (self.sync * 15 + took) / 16 };
         self.coming = std::mem::take(&mut self.inside).saturating_add(there);
     }
 }
@@ -92,7 +98,7 @@ impl Grouping {
 mod tests {
     use super::*;
 
-    const SYNC: Duration = Duration::from_micros(200);
+    const SYNC: Duration = Duration::from_micros(800);
     const MOST: Duration = Duration::from_millis(1);
 
     fn synced(inside: u32, there: u32) -> Grouping {
@@ -104,9 +110,24 @@ mod tests {
 
     #[test]
     fn those_that_hear_of_a_commit_are_awaited_beside_those_that_came_meanwhile() {
-        let expected = Expected { senders: 4, patience: SYNC };
+        let expected = Expected { senders: 4, patience: SYNC / 2 };
         assert_eq!(synced(1, 3).expected(), Some(expected));
         assert_eq!(synced(4, 0).expected(), Some(expected));
+    }
+
+    #[test]
+    fn a_stall_of_the_disk_says_little_and_a_slow_disk_is_believed_in_time() {
+        let mut grouping = synced(4, 0);
+        let mut next = |took| {
+            grouping.taken(4);
+            grouping.synced(took, 0);
+            grouping.expected().map(|expected| expected.patience)
+        };
+        assert!(next(Duration::from_millis(10)).is_some_and(|patience| patience < SYNC * 6 / 10));
+        assert!((0..20).all(|_| next(SYNC).is_some()));
+        assert!(next(SYNC).is_some_and(|patience| patience < SYNC * 52 / 100));
+        let slow = Duration::from_millis(10);
+        assert!((0..100).any(|_| next(slow) == Some(MOST)));
     }
 
     #[test]
@@ -117,6 +138,14 @@ mod tests {
         off.taken(4);
         off.synced(SYNC, 0);
         assert_eq!(off.expected(), None);
+    }
+
+    #[test]
+    fn nobody_waits_where_a_sync_is_as_fast_as_the_way_back() {
+        let mut grouping = Grouping::new(MOST);
+        grouping.taken(4);
+        grouping.synced(Duration::from_micros(200), 0);
+        assert_eq!(grouping.expected(), None);
     }
 
     #[test]
