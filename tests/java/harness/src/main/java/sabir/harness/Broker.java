@@ -39,7 +39,8 @@ public final class Broker implements AutoCloseable {
     private static final String RIGHTS = """
             [{ destination = "queue://sales.#", allow = ["read", "write", "admin"], users = ["ann"] },
              { destination = "queue://public.#", allow = ["read", "write", "admin"], users = ["ann", "bob"] },
-             { destination = "topic://$sabir.event.#", allow = ["read"], users = ["ann", "bob"] }]""";
+             { destination = "topic://$sabir.event.#", allow = ["read"], users = ["ann", "bob"] },
+             { destination = "topic://$sabir.bridge", allow = ["read"], users = ["ann"] }]""";
 
     private static final Set<Process> RUNNING = ConcurrentHashMap.newKeySet();
     private static Broker shared;
@@ -52,6 +53,8 @@ public final class Broker implements AutoCloseable {
     private final long sweepMs;
     private final boolean secured;
     private final boolean activeMq;
+    /** What a bridge is told besides: the address that it leads to, and the user that it logs in as. */
+    private List<String> bridge = List.of();
     private Process process;
     private int port;
     private String uri;
@@ -92,7 +95,7 @@ public final class Broker implements AutoCloseable {
 
     /**
      * A process of the test's own where clients must log in: ann ("ann's secret") may do all with queues below sales and
-     * public, bob ("bob's secret") with those below public alone.
+     * public, bob ("bob's secret") with those below public alone. A bridge of ann's may forward in the names of others.
      */
     public static Broker secured() {
         return start(SWEEP_MS, true);
@@ -101,6 +104,21 @@ public final class Broker implements AutoCloseable {
     /** ActiveMQ with its KahaDB, whichever broker this run is against. */
     public static Broker activeMq() {
         return start(SWEEP_MS, false, true);
+    }
+
+    /**
+     * ActiveMQ with a network connector that forwards to the broker at this address what is consumed there, logged in
+     * as this user of a secured broker, or as nobody if that is null.
+     */
+    public static Broker bridgeTo(String uri, String user) {
+        try {
+            Broker broker = new Broker(scratch(), SWEEP_MS, false, true);
+            broker.bridge = user == null ? List.of("bridge", uri) : List.of("bridge", uri, user, user + "'s secret");
+            broker.launch();
+            return broker;
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
     }
 
     /**
@@ -263,6 +281,7 @@ public final class Broker implements AutoCloseable {
         if (secured) {
             command.add("secured");
         }
+        command.addAll(bridge);
         return command;
     }
 

@@ -13,6 +13,7 @@ import org.apache.activemq.command.ActiveMQDestination;
 import org.apache.activemq.command.ActiveMQQueue;
 import org.apache.activemq.command.ActiveMQTopic;
 import org.apache.activemq.filter.DestinationMapEntry;
+import org.apache.activemq.network.NetworkConnector;
 import org.apache.activemq.security.AuthenticationUser;
 import org.apache.activemq.security.AuthorizationEntry;
 import org.apache.activemq.security.AuthorizationPlugin;
@@ -26,14 +27,18 @@ import org.apache.activemq.store.kahadb.KahaDBPersistenceAdapter;
  * ready, and ends when its standard input does, so that it never outlives the tests.
  *
  * <p>Arguments: the folder of its records, the address to listen on, how often expired messages are looked for in
- * milliseconds, and, if clients must log in, the word secured. All settings that are not named here are ActiveMQ's own.
+ * milliseconds, and, if clients must log in, the word secured, or for a bridge to another broker the word bridge, that
+ * broker's address and, if it wants one, a user and a password. All settings that are not named here are ActiveMQ's own.
  */
 public final class ActiveMqPeer {
     private ActiveMqPeer() {}
 
     public static void main(String[] arguments) throws Exception {
         BrokerService broker = new BrokerService();
-        broker.setBrokerName("peer");
+        List<String> extra = List.of(arguments).subList(3, arguments.length);
+        boolean secured = extra.contains("secured");
+        boolean bridge = extra.contains("bridge");
+        broker.setBrokerName(bridge ? "bridge" : "peer");
         broker.setUseJmx(false);
         broker.setUseShutdownHook(false);
         broker.setDataDirectoryFile(new File(arguments[0]));
@@ -43,9 +48,12 @@ public final class ActiveMqPeer {
         store.setJournalMaxFileLength(8 * 1024 * 1024);
         broker.setPersistenceAdapter(store);
         broker.setDestinationPolicy(policies(Long.parseLong(arguments[2])));
-        if (arguments.length > 3) {
+        if (secured) {
             broker.setPlugins(new BrokerPlugin[] {authentication(), authorization()});
             broker.setPopulateJMSXUserID(true);
+        }
+        if (bridge) {
+            bridgeTo(broker, extra.subList(1, extra.size()));
         }
         broker.getSystemUsage().getMemoryUsage().setLimit(512L * 1024 * 1024);
         broker.getSystemUsage().getStoreUsage().setLimit(2L * 1024 * 1024 * 1024);
@@ -61,6 +69,16 @@ public final class ActiveMqPeer {
             continue;
         }
         Runtime.getRuntime().halt(0);
+    }
+
+    private static void bridgeTo(BrokerService broker, List<String> where) throws Exception {
+        // Its own waits grow to half a minute.
+        NetworkConnector connector = broker.addNetworkConnector(
+                "static:(" + where.get(0) + ")?initialReconnectDelay=100&useExponentialBackOff=false");
+        if (where.size() > 2) {
+            connector.setUserName(where.get(1));
+            connector.setPassword(where.get(2));
+        }
     }
 
     private static PolicyMap policies(long sweepMs) {
