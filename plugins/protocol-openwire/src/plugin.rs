@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! OpenWire as a protocol of the broker: recognises it, and opens sessions.
 
+use crate::codec::BrokerId;
 use crate::session::OpenWireSession;
 use crate::settings::Settings;
 use sabir_sdk::abi::{SABIR_CAP_PROTOCOL_DETECT, SABIR_CAP_PROTOCOL_STREAM};
 use sabir_sdk::protocol::{Attributes, Match, Now, Out, Protocol, SessionParams};
 use sabir_sdk::{Host, Result};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// OpenWire, versions 1 to 12.
 pub struct OpenWire {
@@ -22,6 +24,16 @@ pub(crate) struct Shared {
     pub broker_id: Box<str>,
     /// Ids of messages are compared by their hashes, which nobody outside can foresee.
     pub hasher: RandomState,
+    /// The connections that are duplex bridges, by the broker's names of them, and the brokers at their other ends.
+    bridges: Mutex<HashMap<Box<str>, Arc<BrokerId>>>,
+}
+
+impl Shared {
+    /// The connections that are duplex bridges, and where they lead to.
+    pub fn bridges(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<BrokerId>>> {
+        // Nothing is left half done in it.
+        self.bridges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How a first frame begins: a length of less than 64 KiB, the type, the magic.
@@ -50,7 +62,8 @@ impl Protocol for OpenWire {
     fn open(host: Host, config: &str) -> Result<Self> {
         let hasher = RandomState::new();
         let broker_id = format!("ID:sabir-{:016x}", hasher.hash_one("broker")).into();
-        let shared = Shared { settings: Settings::read(config)?, host, broker_id, hasher };
+        let bridges = Mutex::default();
+        let shared = Shared { settings: Settings::read(config)?, host, broker_id, hasher, bridges };
         Ok(OpenWire { shared: Arc::new(shared) })
     }
 

@@ -21,7 +21,7 @@ use super::problem::{Exception, Problem, class};
 use super::{Core, hash_of};
 use crate::codec::map::{self, Value as WireValue};
 use crate::codec::{
-    Command, ConnectionId, ConnectionInfo, ConsumerId, ConsumerInfo, DataStructure, Destination,
+    BrokerId, Command, ConnectionId, ConnectionInfo, ConsumerId, ConsumerInfo, DataStructure, Destination,
     DestinationInfo, DestinationKind as WireKind, Message, MessageDispatch, MessageId, ObjectId, ProducerId,
     ProducerInfo, RemoveInfo,
 };
@@ -120,6 +120,8 @@ struct Event<'e> {
     removed: bool,
     destination: Option<Arc<Destination>>,
     connection: &'e str,
+    /// The broker for which this connection, a bridge, consumes.
+    bridged: Option<Arc<BrokerId>>,
     client: Option<&'e str>,
     user: Option<&'e str>,
     id: i64,
@@ -230,6 +232,8 @@ impl<'e> Event<'e> {
             no_local: self.no_local,
             exclusive: self.exclusive,
             priority: self.priority,
+            // By it bridges know what is demand of others, or their own.
+            broker_path: self.bridged.clone().map(|broker| vec![broker]),
             ..ConsumerInfo::default()
         }
     }
@@ -412,7 +416,12 @@ impl Core {
             .text(Field::Destination)
             .and_then(|name| advisory_topic(split_kind(name, WireKind::Topic).1));
         let Some(topic) = topic else { return };
-        self.make_up(number, &topic, &Event::read(&head));
+        let event = self.with_bridge(Event::read(&head));
+        self.make_up(number, &topic, &event);
+    }
+
+    fn with_bridge<'e>(&self, event: Event<'e>) -> Event<'e> {
+        Event { bridged: self.shared.bridges().get(event.connection).cloned(), ..event }
     }
 
     /// Tells a listener of what the broker has not delivered as an event.
@@ -458,8 +467,8 @@ impl Core {
         id.broker_sequence_id = delivery.tag as i64;
         consumer.unsettled.sent(delivery.tag, hash_of(&self.shared, &id));
         let message = self.subject(delivery.body);
+        let event = self.with_bridge(Event { message, ..Event::read(&delivery.head) });
         let consumer = self.consumers.get_mut(delivery.subscription)?;
-        let event = Event { message, ..Event::read(&delivery.head) };
         let mut dispatch = advisory(&self.shared.broker_id, consumer, &topic, id, &event);
         if let Some(message) = dispatch.message.as_deref_mut() {
             message.timestamp = delivery.head.timestamp_ms();

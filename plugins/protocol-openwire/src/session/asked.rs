@@ -89,6 +89,11 @@ pub enum Kept {
         /// The number of `ConsumerInfo`, if it wants a response.
         respond: Option<i32>,
     },
+    /// A subscription of ours was made, for the other broker of a bridge.
+    Way {
+        /// The broker's number of it.
+        number: u64,
+    },
     /// A consumer's request for a message has come to its end.
     Pull {
         /// The broker's number of the subscription.

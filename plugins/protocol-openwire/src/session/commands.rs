@@ -48,6 +48,10 @@ impl Core {
             Command::MessagePull(pull) => self.on_message_pull(now.monotonic_ms, pull, out),
             Command::ConsumerControl(control) => self.on_consumer_control(control, out),
             Command::ShutdownInfo(_) => self.on_shutdown(out),
+            Command::Response(response) => self.on_forward_answered(response.correlation_id, None, out),
+            Command::ExceptionResponse(response) => {
+                self.on_forward_answered(response.correlation_id, response.exception.as_deref(), out)
+            }
             other => self.on_other(other),
         }
     }
@@ -62,8 +66,6 @@ impl Core {
             | Command::FlushCommand(_)
             | Command::ConnectionError(_)
             | Command::ProducerAck(_)
-            | Command::Response(_)
-            | Command::ExceptionResponse(_)
             | Command::DataResponse(_)
             | Command::DataArrayResponse(_)
             | Command::IntegerResponse(_) => {}
@@ -76,10 +78,8 @@ impl Core {
                     return Err(Exception::new(class::IO, text).fatal());
                 }
                 self.is_bridge |= info.network_connection;
-                if info.duplex_connection {
-                    return Err(Problem::unsupported(
-                        "this broker does not open the other half of a duplex bridge",
-                    ));
+                if info.network_connection && info.duplex_connection {
+                    self.on_duplex(info)?;
                 }
             }
             Command::ControlCommand(_) => {

@@ -108,6 +108,9 @@ impl Core {
                 ..ConnectionControl::default()
             });
         }
+        if self.phase == Phase::Connected {
+            self.begin_bridge();
+        }
     }
 
     /// A session begins.

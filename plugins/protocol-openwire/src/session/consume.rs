@@ -31,6 +31,8 @@ pub struct Consumer {
     pub source: Option<Arc<Destination>>,
     /// Otherwise: the topics that it reads.
     pub topics: Box<[Pattern]>,
+    /// It is ours, for the other broker of a bridge.
+    pub forwards: bool,
     /// Whether it may be told of events.
     pub tells_events: bool,
     /// The broker knows nothing of it: it listens to what is never told.
@@ -104,6 +106,19 @@ impl Consumers {
     /// The broker's number of a consumer.
     pub fn number_of(&self, id: &ConsumerId) -> Option<u64> {
         self.numbers.get(id).copied()
+    }
+
+    /// The number of the next one.
+    pub fn next_number(&self) -> u64 {
+        self.made + 1
+    }
+
+    /// A consumer is to be sent nothing more.
+    pub fn stop(&mut self, number: u64) {
+        if let Some(consumer) = self.known.get_mut(&number) {
+            consumer.stopped = true;
+            consumer.withheld = 0;
+        }
     }
 
     /// One of them.
@@ -190,7 +205,7 @@ impl Core {
             return Err(Problem::limit("max_consumers", max));
         }
         let subscribe = self.read_consumer(info, destination)?;
-        let number = self.consumers.made + 1;
+        let number = self.consumers.next_number();
         let respond = info.response_required.then_some(info.command_id);
         let lists = self.lists_for(&subscribe);
         if subscribe.destinations.is_empty() {
@@ -210,6 +225,27 @@ impl Core {
         Ok(Step::Done)
     }
 
+    /// Subscribes for a consumer that is none of the client's. `false`: there was no room.
+    pub fn subscribe(
+        &mut self,
+        info: &ConsumerInfo,
+        meta: VerbMeta,
+        out: &mut Out<'_>,
+    ) -> Result<bool, Problem> {
+        let (Some(id), Some(destination)) = (&info.consumer_id, &info.destination) else { return Ok(true) };
+        let max = self.shared.settings.max_consumers;
+        if self.consumers.known.len() >= max {
+            return Err(Problem::limit("max_consumers", max));
+        }
+        let subscribe = self.read_consumer(info, destination)?;
+        out.subscribe(meta, &subscribe);
+        if out.overflowed() {
+            return Ok(false);
+        }
+        self.know(meta.id, id, destination, &subscribe);
+        Ok(true)
+    }
+
     fn know(
         &mut self,
         number: u64,
@@ -224,6 +260,7 @@ impl Core {
             destination: destination.clone(),
             source: named.then(|| destination.clone()),
             topics: if named { Box::default() } else { topics_of(subscribe) },
+            forwards: false,
             tells_events: subscribe.destinations.iter().any(advisory::is_event),
             is_silent: subscribe.destinations.is_empty(),
             unsettled: Unsettled::default(),
@@ -502,6 +539,12 @@ impl Core {
         let Some(consumer) = self.consumers.remove(number) else { return };
         let host = &self.shared.host;
         crate::log::noted(host, &self.name, "the broker has ended a subscription", &printable(reason));
+        if consumer.forwards {
+            if let Some(bridge) = self.bridge.as_deref_mut() {
+                bridge.lost(number);
+            }
+            return;
+        }
         self.output.push(ConsumerControl {
             destination: Some(consumer.destination.clone()),
             close: true,

@@ -16,12 +16,22 @@ impl Core {
         info: &DestinationInfo,
         out: &mut Out<'_>,
     ) -> Result<Step, Problem> {
+        let token = Asked::token(info.command_id, info.response_required);
+        let meta = VerbMeta { token, confirm: info.response_required, ..VerbMeta::default() };
+        self.make_destination(info, meta, out)
+    }
+
+    /// The same, with what is to be done about the answer.
+    pub fn make_destination(
+        &mut self,
+        info: &DestinationInfo,
+        meta: VerbMeta,
+        out: &mut Out<'_>,
+    ) -> Result<Step, Problem> {
         let missing = || Problem::missing("DestinationInfo", "destination");
         let named = info.destination.as_ref().ok_or_else(missing)?;
         let mut found = destination::resolve(named, Use::Send, 1)?;
         let destination = found.pop().ok_or_else(missing)?;
-        let token = Asked::token(info.command_id, info.response_required);
-        let meta = VerbMeta { token, confirm: info.response_required, ..VerbMeta::default() };
         let temporary = destination.kind.is_temporary();
         match info.operation_type {
             DestinationInfo::ADD => out.declare(

@@ -78,13 +78,22 @@ impl Core {
             Err(error) => return self.undeliverable(delivery, &error.to_string(), out),
         };
         let hash = message.message_id.as_ref().map_or(0, |id| hash_of(&self.shared, id));
-        let dispatch = Command::MessageDispatch(Box::new(MessageDispatch {
-            consumer_id: Some(consumer.id.clone()),
-            destination: message.destination.clone(),
-            redelivery_counter: message.redelivery_counter,
-            message: Some(Box::new(message)),
-            ..MessageDispatch::default()
-        }));
+        let forwards = consumer.forwards;
+        let dispatch = if forwards {
+            let Some(forwarded) = self.make_forwarded(delivery.subscription, message) else {
+                self.hold(delivery.subscription, delivery.tag, hash);
+                return Step::Done;
+            };
+            forwarded
+        } else {
+            Command::MessageDispatch(Box::new(MessageDispatch {
+                consumer_id: Some(consumer.id.clone()),
+                destination: message.destination.clone(),
+                redelivery_counter: message.redelivery_counter,
+                message: Some(Box::new(message)),
+                ..MessageDispatch::default()
+            }))
+        };
         let body = match index {
             Some(index) => BodyOf::Delivery(index, 0, delivery.body),
             None => BodyOf::Bytes(delivery.body),
@@ -111,6 +120,9 @@ impl Core {
                     consumer.unsettled.sent(delivery.tag, hash);
                 }
                 self.consumers.pulled(delivery.subscription);
+                if forwards {
+                    self.forwarded(delivery.subscription, delivery.tag, hash);
+                }
                 Step::Done
             }
             Err(error) => self.undeliverable(delivery, &error.to_string(), out),

@@ -16,6 +16,7 @@
 //!   declare        destinations that clients make
 //!   deliver        deliveries to MessageDispatch
 //!   advisory       the broker's events, as clients know them
+//!   bridge         the other half of a duplex bridge
 //!   convert        messages, both ways
 //!   destination    names
 //!   asked, replies what the broker was asked, and what it answers
@@ -31,6 +32,7 @@ mod acknowledge;
 mod advisory;
 mod asked;
 mod branch;
+mod bridge;
 mod commands;
 mod connect;
 mod consume;
@@ -52,6 +54,7 @@ use crate::codec::{Command, ConnectionError, ConnectionId, Decoder, Framed, Loca
 use crate::plugin::Shared;
 use advisory::Lists;
 use asked::{Asked, Reasons};
+use bridge::Bridge;
 use bytes::Bytes;
 use consume::Consumers;
 use convert::Names;
@@ -196,6 +199,8 @@ struct Core {
     broker_infos: u64,
     /// It has said that it is another broker's bridge.
     is_bridge: bool,
+    /// Our half of it, if we forward too.
+    bridge: Option<Box<Bridge>>,
     /// It may send what others have sent, in their names.
     speaks_for_others: bool,
     /// Commands that came before the log-in.
@@ -260,6 +265,7 @@ impl OpenWireSession {
                 advisories: 0,
                 broker_infos: 0,
                 is_bridge: false,
+                bridge: None,
                 speaks_for_others: false,
                 login_commands: 0,
                 waits_for_login: false,
@@ -645,12 +651,16 @@ impl Core {
             || self.consumers.has_credit_to_give()
             || self.transactions.has_ready()
             || self.lists.go_on()
+            || (self.phase == Phase::Connected && self.bridge.as_deref().is_some_and(Bridge::go_on))
     }
 
     /// Does what follows from earlier steps. `false`: there was no room for all of it.
     fn catch_up(&mut self, out: &mut Out<'_>) -> bool {
-        let asked =
-            self.commit_ready(out) && self.pay_credit(out) && self.tell_lists(out) && self.ask_lists(out);
+        let asked = self.commit_ready(out)
+            && self.go_on_bridging(out)
+            && self.pay_credit(out)
+            && self.tell_lists(out)
+            && self.ask_lists(out);
         self.output.flush(out) && asked
     }
 
@@ -702,5 +712,6 @@ impl Core {
         self.transactions = Transactions::default();
         self.lists.clear();
         self.pieces = None;
+        self.bridge = None;
     }
 }

@@ -8,7 +8,7 @@ use super::asked::{Asked, Kept};
 use super::convert::{self, BodyPlace};
 use super::destination::{self, Use};
 use super::problem::{Exception, Problem, class};
-use super::{Core, FrameAt, Step};
+use super::{Core, FrameAt, Step, advisory};
 use crate::codec::{Command, Destination, Message, ProducerAck, ProducerId, ProducerInfo};
 use sabir_model::message::HeadBuffer;
 use sabir_model::verb::Attach;
@@ -178,6 +178,9 @@ impl Core {
         let missing = |field| Problem::missing("a message", field);
         let producer = message.producer_id.as_ref().ok_or_else(|| missing("producerId"))?;
         let destination = message.destination.as_ref().ok_or_else(|| missing("destination"))?;
+        if self.bridge.is_some() && advisory::is_advisory(&destination.physical_name) {
+            return self.on_told(message, out);
+        }
         let transaction = match &message.transaction_id {
             None => 0,
             Some(id) => self.transaction_number(id)?,

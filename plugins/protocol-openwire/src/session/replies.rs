@@ -66,6 +66,7 @@ impl Core {
             Kept::BranchEnd { number } => self.branch_told(number, reply.fields),
             Kept::Recover { respond } => self.recovered(respond, reply.fields),
             Kept::SpeaksForOthers => self.speaks_for_others = true,
+            Kept::Way { .. } => {}
         }
     }
 
@@ -112,6 +113,7 @@ impl Core {
             Kept::Recover { respond } => {
                 self.refuse(Some(respond), &Exception::xa(xa::code_of(reason), exception.text()));
             }
+            Kept::Way { number } => self.way_refused(number, &exception),
             // It sends in its own name.
             Kept::SpeaksForOthers => {}
             Kept::List { .. } => {

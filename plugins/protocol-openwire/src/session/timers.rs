@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signs of life both ways, and the time-outs of peers that fall silent.
 
+use super::bridge::Bridge;
 use super::problem::{Exception, class};
 use super::{Core, Phase};
 use crate::codec::{Command, KeepAliveInfo};
@@ -64,6 +65,11 @@ impl Timers {
         self.left_ms = Some(self.last_call_ms);
     }
 
+    /// When the session was called last.
+    pub fn last_call_ms(&self) -> u64 {
+        self.last_call_ms
+    }
+
     /// Whether we hold back what the peer sends. Its time begins anew when we do no longer.
     pub fn set_read_paused(&mut self, now: Now, paused: bool) {
         if self.read_paused && !paused {
@@ -91,7 +97,8 @@ impl Core {
         };
         let silent = self.silence_limit_ms(inside).map(|limit| timers.last_read_ms.saturating_add(limit));
         let sign = timers.sign_due_ms().filter(|_| self.phase != Phase::Left);
-        [end, silent, sign].into_iter().flatten().min()
+        let held = self.bridge.as_deref().and_then(Bridge::next_held_ms);
+        [end, silent, sign, held].into_iter().flatten().min()
     }
 
     fn login_deadline_ms(&self) -> Option<u64> {
@@ -131,6 +138,7 @@ impl Core {
             return self.fail(Exception::new(class::IO, text), out);
         }
         self.on_pull_time(now_ms, out);
+        self.give_back_held(now_ms, out);
         if passed(self.timers.sign_due_ms()) && self.output.is_empty() {
             self.output.push(Command::KeepAliveInfo(KeepAliveInfo::default()));
             // Whatever is written instead, or before it, is as good.

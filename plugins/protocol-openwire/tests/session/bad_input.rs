@@ -63,7 +63,8 @@ fn a_flood_of_introductions_ends_the_link_before_and_after_log_in() {
 
 #[test]
 fn orders_and_messages_of_other_brokers_are_answered_with_a_refusal() {
-    let duplex = BrokerInfo { duplex_connection: true, ..BrokerInfo::default() };
+    // Its half of a bridge is wanted before the log-in or not at all.
+    let duplex = BrokerInfo { network_connection: true, duplex_connection: true, ..BrokerInfo::default() };
     for command in [
         Command::ControlCommand(ControlCommand { command: Some("shutdown".into()), ..Default::default() }),
         Command::MessageDispatch(Box::default()),

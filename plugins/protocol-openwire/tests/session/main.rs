@@ -5,6 +5,7 @@ mod acknowledge;
 mod advisories;
 mod bad_input;
 mod branches;
+mod bridge;
 mod connect;
 mod consume;
 mod corpus;

@@ -111,9 +111,21 @@ public final class Broker implements AutoCloseable {
      * as this user of a secured broker, or as nobody if that is null.
      */
     public static Broker bridgeTo(String uri, String user) {
+        return bridge("bridge", uri, user);
+    }
+
+    /**
+     * The same, both ways: what is consumed at this ActiveMQ is forwarded to it too, over the same connection. With
+     * several addresses it has a connector for each.
+     */
+    public static Broker duplexBridgeTo(String... uris) {
+        return bridge("duplex", String.join(" ", uris), null);
+    }
+
+    private static Broker bridge(String kind, String uri, String user) {
         try {
             Broker broker = new Broker(scratch(), SWEEP_MS, false, true);
-            broker.bridge = user == null ? List.of("bridge", uri) : List.of("bridge", uri, user, user + "'s secret");
+            broker.bridge = user == null ? List.of(kind, uri) : List.of(kind, uri, user, user + "'s secret");
             broker.launch();
             return broker;
         } catch (IOException error) {

@@ -27,8 +27,8 @@ import org.apache.activemq.store.kahadb.KahaDBPersistenceAdapter;
  * ready, and ends when its standard input does, so that it never outlives the tests.
  *
  * <p>Arguments: the folder of its records, the address to listen on, how often expired messages are looked for in
- * milliseconds, and, if clients must log in, the word secured, or for a bridge to another broker the word bridge, that
- * broker's address and, if it wants one, a user and a password. All settings that are not named here are ActiveMQ's own.
+ * milliseconds, and, if clients must log in, the word secured, or for a bridge to another broker the word bridge, or duplex if it
+ * is to work both ways, that broker's address and, if it wants one, a user and a password. All settings that are not named here are ActiveMQ's own.
  */
 public final class ActiveMqPeer {
     private ActiveMqPeer() {}
@@ -37,7 +37,8 @@ public final class ActiveMqPeer {
         BrokerService broker = new BrokerService();
         List<String> extra = List.of(arguments).subList(3, arguments.length);
         boolean secured = extra.contains("secured");
-        boolean bridge = extra.contains("bridge");
+        boolean duplex = extra.contains("duplex");
+        boolean bridge = duplex || extra.contains("bridge");
         broker.setBrokerName(bridge ? "bridge" : "peer");
         broker.setUseJmx(false);
         broker.setUseShutdownHook(false);
@@ -53,7 +54,7 @@ public final class ActiveMqPeer {
             broker.setPopulateJMSXUserID(true);
         }
         if (bridge) {
-            bridgeTo(broker, extra.subList(1, extra.size()));
+            bridgeTo(broker, extra.subList(1, extra.size()), duplex);
         }
         broker.getSystemUsage().getMemoryUsage().setLimit(512L * 1024 * 1024);
         broker.getSystemUsage().getStoreUsage().setLimit(2L * 1024 * 1024 * 1024);
@@ -71,13 +72,18 @@ public final class ActiveMqPeer {
         Runtime.getRuntime().halt(0);
     }
 
-    private static void bridgeTo(BrokerService broker, List<String> where) throws Exception {
-        // Its own waits grow to half a minute.
-        NetworkConnector connector = broker.addNetworkConnector(
-                "static:(" + where.get(0) + ")?initialReconnectDelay=100&useExponentialBackOff=false");
-        if (where.size() > 2) {
-            connector.setUserName(where.get(1));
-            connector.setPassword(where.get(2));
+    private static void bridgeTo(BrokerService broker, List<String> where, boolean duplex) throws Exception {
+        int number = 0;
+        for (String uri : where.get(0).split(" ")) {
+            // Its own waits grow to half a minute.
+            NetworkConnector connector = broker.addNetworkConnector(
+                    "static:(" + uri + ")?initialReconnectDelay=100&useExponentialBackOff=false");
+            connector.setName("NC" + number++);
+            connector.setDuplex(duplex);
+            if (where.size() > 2) {
+                connector.setUserName(where.get(1));
+                connector.setPassword(where.get(2));
+            }
         }
     }
 
