@@ -4,9 +4,10 @@
 use bytes::Bytes;
 use sabir_protocol_openwire::codec::map::Value;
 use sabir_protocol_openwire::codec::{
-    Command, ConnectionId, ConnectionInfo, ConsumerId, ConsumerInfo, Decoder, Destination, DestinationInfo,
-    DestinationKind, Encoder, Framed, KeepAliveInfo, LocalTransactionId, Message, MessageId, MessageKind,
-    Options, ProducerId, ProducerInfo, SessionId, SessionInfo, Throwable, TransactionId, WireFormatInfo,
+    Command, ConnectionId, ConnectionInfo, ConsumerId, ConsumerInfo, DataStructure, Decoder, Destination,
+    DestinationInfo, DestinationKind, Encoder, Framed, KeepAliveInfo, LocalTransactionId, Message, MessageId,
+    MessageKind, Options, ProducerId, ProducerInfo, SessionId, SessionInfo, Throwable, TransactionId,
+    TransactionInfo, WireFormatInfo,
 };
 use sabir_tests::process::Broker;
 use std::collections::VecDeque;
@@ -161,6 +162,7 @@ impl Client {
             match received.expect("the broker answers") {
                 Command::Response(response) if response.correlation_id == number => return Ok(()),
                 Command::DataArrayResponse(response) if response.correlation_id == number => return Ok(()),
+                Command::IntegerResponse(response) if response.correlation_id == number => return Ok(()),
                 Command::ExceptionResponse(response) if response.correlation_id == number => {
                     return Err(refusal_of(Some(number), response.exception));
                 }
@@ -364,6 +366,36 @@ impl Client {
     pub fn transaction_id(&self, value: i64) -> Arc<TransactionId> {
         let local = LocalTransactionId { value, connection_id: Some(self.connection.clone()) };
         Arc::new(TransactionId::Local(local))
+    }
+
+    /// A step of a distributed transaction.
+    pub fn step(&mut self, id: &Arc<TransactionId>, kind: u8) -> Result<(), Refusal> {
+        self.ask(Command::TransactionInfo(TransactionInfo {
+            connection_id: Some(self.connection.clone()),
+            transaction_id: Some(id.clone()),
+            kind,
+            ..TransactionInfo::default()
+        }))
+    }
+
+    /// The distributed transactions that are prepared, as far as this user may see them.
+    pub fn recover(&mut self) -> Vec<DataStructure> {
+        let recover = TransactionInfo {
+            connection_id: Some(self.connection.clone()),
+            kind: TransactionInfo::RECOVER,
+            response_required: true,
+            ..TransactionInfo::default()
+        };
+        let number = self.send(Command::TransactionInfo(recover)).expect("a living connection");
+        loop {
+            match self.receive() {
+                Command::DataArrayResponse(response) if response.correlation_id == number => {
+                    return response.data.unwrap_or_default();
+                }
+                Command::ExceptionResponse(response) => panic!("{response:?}"),
+                _ => {}
+            }
+        }
     }
 
     /// The socket, for tests that treat it badly.

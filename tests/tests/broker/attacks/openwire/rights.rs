@@ -7,11 +7,13 @@ use crate::data;
 use sabir_protocol_openwire::codec::DestinationKind::{Queue, TempQueue, TempTopic, Topic};
 use sabir_protocol_openwire::codec::{
     Command, ConnectionInfo, DestinationInfo, DestinationKind, Message, RemoveSubscriptionInfo,
+    TransactionId, TransactionInfo, XaTransactionId,
 };
 use sabir_tests::process::{Broker, Options, program};
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SECURITY: &str = "java.lang.SecurityException";
@@ -249,6 +251,89 @@ fn await_refusal(client: &mut Client, kind: DestinationKind, name: &str) {
         }
     }
     panic!("{name} outlives its connection");
+}
+
+const OPERATORS: &str = r#"
+[[authorization]]
+destination = "queue://#"
+allow = ["read", "write", "admin"]
+users = ["ops"]
+"#;
+
+/// What whoever has no part in a branch tries: to see it, and all ways of ending it.
+fn assert_invisible(who: &str, client: &mut Client, id: &Arc<TransactionId>) {
+    assert_eq!(client.recover(), [], "{who}");
+    for kind in [
+        TransactionInfo::PREPARE,
+        TransactionInfo::COMMIT_ONE_PHASE,
+        TransactionInfo::COMMIT_TWO_PHASE,
+        TransactionInfo::ROLLBACK,
+        TransactionInfo::FORGET,
+        TransactionInfo::END,
+    ] {
+        let refusal = client.step(id, kind).expect_err("it is ann's");
+        assert!(refusal.text.ends_with("xaErrorCode:-4"), "{who} with step {kind}: {refusal:?}");
+    }
+}
+
+#[test]
+fn what_one_user_has_prepared_another_neither_sees_nor_ends_and_an_operator_does_both() {
+    let (_folder, data) = data();
+    let options = with_users(&data, &["ann", "bob", "ops"], &format!("{RULES}{OPERATORS}"));
+    let mut broker = options.start();
+    let xa = |global: &[u8]| {
+        let id = XaTransactionId {
+            format_id: 1,
+            global_transaction_id: global.into(),
+            branch_qualifier: b"branch".as_slice().into(),
+        };
+        Arc::new(TransactionId::Xa(id))
+    };
+    let (committed, rolled_back) = (xa(b"committed"), xa(b"rolled back"));
+    let mut ann = Client::log_in_as(&broker, "ann");
+    ann.produce(1, None).expect("a producer");
+    for (id, text) in [(&committed, "kept"), (&rolled_back, "dropped")] {
+        ann.step(id, TransactionInfo::BEGIN).expect("a branch begins");
+        let mut message = ann.text(Queue, "A", text);
+        message.transaction_id = Some(id.clone());
+        ann.ask(Command::Message(Box::new(message))).expect("a message is taken");
+        ann.step(id, TransactionInfo::END).expect("a part ends");
+        // Also before it is prepared it is nobody else's.
+        assert_eq!(Client::log_in_as(&broker, "bob").recover(), []);
+        let refusal = Client::log_in_as(&broker, "bob").step(id, TransactionInfo::ROLLBACK);
+        assert!(refusal.expect_err("it is ann's").text.ends_with("xaErrorCode:-4"));
+        ann.step(id, TransactionInfo::PREPARE).expect("it is prepared");
+    }
+    for (life, who) in [(1, "while ann is there"), (2, "after a restart")] {
+        let mut bob = Client::log_in_as(&broker, "bob");
+        for id in [&committed, &rolled_back] {
+            assert_invisible(who, &mut bob, id);
+        }
+        // The same name is a branch of bob's own, which touches nothing of ann's.
+        bob.step(&committed, TransactionInfo::BEGIN).expect("a branch of bob's");
+        bob.produce(1, None).expect("a producer");
+        let mut message = bob.text(Queue, "OPEN.x", "bob's");
+        message.transaction_id = Some(committed.clone());
+        bob.ask(Command::Message(Box::new(message))).expect("a message is taken");
+        bob.step(&committed, TransactionInfo::END).expect("a part ends");
+        bob.step(&committed, TransactionInfo::ROLLBACK).expect("it is rolled back");
+        assert_eq!(Client::log_in_as(&broker, "ann").recover().len(), 2, "{who}");
+        assert_eq!(Client::log_in_as(&broker, "ops").recover().len(), 2, "{who}");
+        if life == 1 {
+            broker.kill();
+            broker = options.start();
+        }
+    }
+    let mut ops = Client::log_in_as(&broker, "ops");
+    ops.step(&rolled_back, TransactionInfo::ROLLBACK).expect("an operator rolls back");
+    let mut ann = Client::log_in_as(&broker, "ann");
+    ann.step(&committed, TransactionInfo::COMMIT_TWO_PHASE).expect("it is committed");
+    assert_eq!((ann.recover().len(), ops.recover().len()), (0, 0));
+    ann.consume(1, Queue, "A", 10).expect("a consumer");
+    assert!(content(&ann.receive_message()).ends_with(b"kept"));
+    let more = ann.receive_within(Duration::from_millis(200)).expect("a living connection");
+    assert!(!matches!(more, Some(Command::MessageDispatch(_))), "{more:?}");
+    check_log(&broker, 100);
 }
 
 #[test]
