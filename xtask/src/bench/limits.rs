@@ -29,6 +29,14 @@ pub struct Limits {
     pub loopback_bytes_per_s: f64,
 }
 
+/// Bare writes of 4 KiB, each with fdatasync.
+#[derive(Clone, Copy, Debug)]
+pub struct Syncs {
+    pub per_s: f64,
+    /// What each costs the thread that asks for it, in µs of CPU time.
+    pub cpu_us: f64,
+}
+
 /// A file on the brokers' file system whose bytes were all written before: how often writing 4 KiB over them can be
 /// synced. Disks change their minds within minutes, so this is asked right before and right after a row.
 pub struct SyncProbe {
@@ -48,13 +56,17 @@ impl SyncProbe {
         Ok(SyncProbe { file, folder })
     }
 
-    /// Syncs per second now.
-    pub fn rate(&self, each: Duration) -> Result<f64> {
-        repeat(each, |count| {
+    /// What syncs come to now.
+    pub fn syncs(&self, each: Duration) -> Result<Syncs> {
+        let before_us = thread_cpu_us();
+        let mut syncs = 0;
+        let per_s = repeat(each, |count| {
+            syncs += 1;
             self.file.write_all_at(&BLOCK, count % WRITTEN_BLOCKS * BLOCK.len() as u64)?;
             Ok(self.file.sync_data()?)
         })
-        .context("cannot measure overwriting")
+        .context("cannot measure overwriting")?;
+        Ok(Syncs { per_s, cpu_us: (thread_cpu_us() - before_us) / f64::from(syncs.max(1)) })
     }
 
     /// What 99 of 100 syncs take at most, in microseconds, where so many are due each second. It counts from when each was
@@ -82,9 +94,9 @@ impl SyncProbe {
 /// Measures each for `each`.
 pub fn measure(probe: &SyncProbe, each: Duration) -> Result<Limits> {
     Ok(Limits {
-        overwrite_syncs_per_s: probe.rate(each)?,
+        overwrite_syncs_per_s: probe.syncs(each)?.per_s,
         append_syncs_per_s: append(probe.folder.path(), each).context("cannot measure appending")?,
-        round_trips_per_s: round_trips(each).context("cannot measure loopback round trips")?,
+        round_trips_per_s: round_trips(each)?,
         loopback_bytes_per_s: bytes(each).context("cannot measure loopback bytes")?,
     })
 }
@@ -100,8 +112,9 @@ fn append(folder: &Path, each: Duration) -> Result<f64> {
     Ok(rate)
 }
 
-fn round_trips(each: Duration) -> Result<f64> {
-    let (mut near, mut far) = pair()?;
+/// Messages of 64 bytes to and fro between two threads over loopback TCP, per second.
+pub fn round_trips(each: Duration) -> Result<f64> {
+    let (mut near, mut far) = pair().context("cannot measure loopback round trips")?;
     let echo = std::thread::spawn(move || {
         let mut message = [0; 64];
         while far.read_exact(&mut message).is_ok() && far.write_all(&message).is_ok() {}
@@ -127,6 +140,11 @@ fn bytes(each: Duration) -> Result<f64> {
     drop(near);
     sink.join().ok().context("the sink has panicked")?;
     Ok(rate * CHUNK_BYTES as f64)
+}
+
+fn thread_cpu_us() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
 fn pair() -> Result<(TcpStream, TcpStream)> {

@@ -165,9 +165,14 @@ fn measure(row: &Row, broker: &Broker, place: &Place<'_>, probe: &SyncProbe) -> 
     if !row.syncs() {
         return row.measure(broker, place);
     }
-    let before_per_s = probe.rate(SYNCS_FOR)?;
+    let before = probe.syncs(SYNCS_FOR)?;
     let mut figures = row.measure(broker, place)?;
-    rows::beside_syncs(&mut figures, row.waiting(), before_per_s, probe.rate(SYNCS_FOR)?);
+    let after = probe.syncs(SYNCS_FOR)?;
+    rows::beside_syncs(&mut figures, before, after);
+    if let Some(senders) = row.waiting() {
+        let round_trips_per_s = limits::round_trips(SYNCS_FOR)?;
+        rows::beside_waiting(&mut figures, senders, [before, after], round_trips_per_s);
+    }
     if let Some(per_s) = row.pace() {
         let value = probe.paced_p99_us(per_s, PACED_SYNCS_FOR)?;
         figures.push(Figure { metric: Metric::DiskP99Us, value });

@@ -3,6 +3,7 @@
 
 use super::broker::{Broker, Running, run};
 use super::java::{self, JavaLoad, JavaPrograms, JmsRow};
+use super::limits::Syncs;
 use super::load::{Load, Pace};
 use crate::workspace::Built;
 use anyhow::{Context, Result, ensure};
@@ -70,6 +71,7 @@ pub enum Metric {
     LoadCpuUsPerMessage,
     LoadBusyPercent,
     DiskAllowsPerS,
+    SyncCpuUs,
     DiskP99Us,
     P50Us,
     P99Us,
@@ -96,7 +98,8 @@ impl Metric {
             Metric::CpuUsPerMessage => "CPU µs/message",
             Metric::LoadCpuUsPerMessage => "CPU µs/message of the load",
             Metric::LoadBusyPercent => "% that the load was busy",
-            Metric::DiskAllowsPerS => "messages/s that the disk allows",
+            Metric::DiskAllowsPerS => "messages/s that disk and loopback allow",
+            Metric::SyncCpuUs => "CPU µs of a bare sync for each sender",
             Metric::DiskP99Us => "p99 µs of a 4 KiB sync at this pace",
             Metric::P50Us => "p50 µs",
             Metric::P99Us => "p99 µs",
@@ -121,7 +124,7 @@ impl Metric {
             Metric::CpuUsPerMessage | Metric::LoadCpuUsPerMessage => false,
             Metric::LoadBusyPercent => false,
             Metric::DiskAllowsPerS => true,
-            Metric::DiskP99Us | Metric::P50Us | Metric::P99Us | Metric::P999Us => false,
+            Metric::SyncCpuUs | Metric::DiskP99Us | Metric::P50Us | Metric::P99Us | Metric::P999Us => false,
             Metric::FilledMb | Metric::PeakMb | Metric::IdleMb | Metric::ConnectionKib => false,
             Metric::ReadyMs | Metric::RestartMs | Metric::AgainstDirect => false,
         }
@@ -130,8 +133,9 @@ impl Metric {
     /// Whether it tells of the machine or the load, so that brokers cannot be compared by it.
     pub fn is_beside(self) -> bool {
         let of_load = [Metric::LoadCpuUsPerMessage, Metric::LoadBusyPercent];
-        let of_disk = [Metric::SyncsBefore, Metric::SyncsAfter, Metric::DiskAllowsPerS, Metric::DiskP99Us];
-        of_load.contains(&self) || of_disk.contains(&self)
+        let of_disk = [Metric::SyncsBefore, Metric::SyncsAfter, Metric::DiskP99Us];
+        let of_both = [Metric::DiskAllowsPerS, Metric::SyncCpuUs];
+        of_load.contains(&self) || of_disk.contains(&self) || of_both.contains(&self)
     }
 }
 
@@ -340,20 +344,30 @@ pub fn is_warm(costs_us: &[f64]) -> bool {
     }
 }
 
-/// The rate of syncs just before and just after a row, and what came through for each sync. Where so many senders wait for
-/// each confirmation, also the most that the disk allows them: one each for each sync.
-pub fn beside_syncs(figures: &mut Vec<Figure>, waiting: Option<usize>, before_per_s: f64, after_per_s: f64) {
-    if let Some(waiting) = waiting {
-        let value = waiting as f64 * f64::midpoint(before_per_s, after_per_s);
-        figures.push(Figure { metric: Metric::DiskAllowsPerS, value });
-    }
+/// The rate of syncs just before and just after a row, and what came through for each sync.
+pub fn beside_syncs(figures: &mut Vec<Figure>, before: Syncs, after: Syncs) {
     let rate = figures.iter().find(|figure| figure.metric == Metric::MessagesPerS).map(|figure| figure.value);
     if let Some(rate) = rate {
-        let value = rate / f64::midpoint(before_per_s, after_per_s);
+        let value = rate / f64::midpoint(before.per_s, after.per_s);
         figures.push(Figure { metric: Metric::MessagesPerSync, value });
     }
-    figures.push(Figure { metric: Metric::SyncsBefore, value: before_per_s });
-    figures.push(Figure { metric: Metric::SyncsAfter, value: after_per_s });
+    figures.push(Figure { metric: Metric::SyncsBefore, value: before.per_s });
+    figures.push(Figure { metric: Metric::SyncsAfter, value: after.per_s });
+}
+
+/// What nobody can do better where so many senders wait for each confirmation: a message goes to and fro, and between the
+/// two it is synced, at best together with one of each other sender.
+pub fn beside_waiting(
+    figures: &mut Vec<Figure>,
+    senders: usize,
+    [before, after]: [Syncs; 2],
+    round_trips_per_s: f64,
+) {
+    let senders = senders as f64;
+    let turn_s = 1.0 / f64::midpoint(before.per_s, after.per_s) + 1.0 / round_trips_per_s;
+    figures.push(Figure { metric: Metric::DiskAllowsPerS, value: senders / turn_s });
+    let value = f64::midpoint(before.cpu_us, after.cpu_us) / senders;
+    figures.push(Figure { metric: Metric::SyncCpuUs, value });
 }
 
 /// The same on a broker of either kind that did nothing else.
@@ -499,17 +513,22 @@ mod tests {
 
     #[test]
     fn a_persistent_row_is_weighed_by_the_syncs_around_it() {
+        let [before, after] = [100.0, 500.0].map(|per_s| Syncs { per_s, cpu_us: per_s / 10.0 });
+        let value = |figures: &[Figure], metric| {
+            figures.iter().find(|figure| figure.metric == metric).map(|figure| figure.value)
+        };
         let mut figures = vec![Figure { metric: Metric::MessagesPerS, value: 900.0 }];
-        beside_syncs(&mut figures, None, 100.0, 500.0);
-        let value = |metric| figures.iter().find(|figure| figure.metric == metric).map(|figure| figure.value);
-        assert_eq!(value(Metric::MessagesPerSync), Some(3.0));
-        assert_eq!((value(Metric::SyncsBefore), value(Metric::SyncsAfter)), (Some(100.0), Some(500.0)));
+        beside_syncs(&mut figures, before, after);
+        assert_eq!(value(&figures, Metric::MessagesPerSync), Some(3.0));
+        assert_eq!(value(&figures, Metric::SyncsBefore), Some(100.0));
+        assert_eq!(value(&figures, Metric::SyncsAfter), Some(500.0));
         let mut figures = vec![Figure { metric: Metric::P99Us, value: 900.0 }];
-        beside_syncs(&mut figures, None, 100.0, 500.0);
-        assert!(figures.iter().all(|figure| figure.metric != Metric::MessagesPerSync));
-        beside_syncs(&mut figures, Some(4), 100.0, 500.0);
-        let allowed = figures.iter().find(|figure| figure.metric == Metric::DiskAllowsPerS);
-        assert_eq!(allowed.map(|figure| figure.value), Some(1200.0));
+        beside_syncs(&mut figures, before, after);
+        assert_eq!(value(&figures, Metric::MessagesPerSync), None);
+        // A sync takes 1/300 s and a round trip 1/600 s.
+        beside_waiting(&mut figures, 4, [before, after], 600.0);
+        assert_eq!(value(&figures, Metric::DiskAllowsPerS).map(f64::round), Some(800.0));
+        assert_eq!(value(&figures, Metric::SyncCpuUs), Some(7.5));
     }
 
     #[test]

@@ -58,7 +58,7 @@ enum Verdict {
     Open,
     /// Nobody could be faster beside this load or this disk: the CPU per message is what counts.
     Bound,
-    /// A single sync takes longer than what is asked for.
+    /// A bare sync takes more than what is asked for.
     BelowSync,
     /// Asked for only where the throughput is not reached.
     Spared,
@@ -73,7 +73,7 @@ impl Verdict {
             Verdict::Unfit => "the disk changed meanwhile: run it again",
             Verdict::Open => "no peer in this run",
             Verdict::Bound => "the load or the disk is the bound: see the CPU",
-            Verdict::BelowSync => "less than what the disk takes for a sync",
+            Verdict::BelowSync => "less than what a bare sync takes",
             Verdict::Spared => "not asked for: the throughput is met",
         }
     }
@@ -218,7 +218,8 @@ impl Samples {
         match promise.metric {
             Metric::MessagesPerS if self.has_fickle_disk(promise) => Verdict::Unfit,
             Metric::MessagesPerS if self.is_out_of_reach(promise) => Verdict::Bound,
-            Metric::P99Us if self.is_below_a_sync(promise) => Verdict::BelowSync,
+            Metric::P99Us if self.is_below_a_sync(promise, Metric::DiskP99Us) => Verdict::BelowSync,
+            Metric::CpuUsPerMessage if self.is_below_a_sync(promise, Metric::SyncCpuUs) => Verdict::BelowSync,
             Metric::CpuUsPerMessage => {
                 let mut rates = promises().filter(|other| {
                     (other.row, other.metric, other.unit) == (promise.row, Metric::MessagesPerS, promise.unit)
@@ -250,11 +251,12 @@ impl Samples {
         [load, own(Metric::DiskAllowsPerS)].into_iter().flatten().any(|allowed| wanted > allowed)
     }
 
-    /// Whether a latency that is promised in parts of the best peer's is less than what a single sync takes at that pace.
-    fn is_below_a_sync(&self, promise: &Promise) -> bool {
+    /// Whether a cost that is promised in parts of the best peer's is less than what a bare sync takes, which is measured
+    /// beside it.
+    fn is_below_a_sync(&self, promise: &Promise, sync: Metric) -> bool {
         let own = |metric| self.own(promise.row, metric);
-        let Some((p99_us, ratio)) = own(promise.metric).zip(self.kept(promise)) else { return false };
-        own(Metric::DiskP99Us).is_some_and(|sync_us| promise.at_least * p99_us / ratio < sync_us)
+        let Some((cost, ratio)) = own(promise.metric).zip(self.kept(promise)) else { return false };
+        own(sync).is_some_and(|sync| promise.at_least * cost / ratio < sync)
     }
 
     /// What Sabir promised in the rows measured and did not keep.
@@ -495,6 +497,20 @@ mod tests {
             samples.held()[0].verdict
         };
         assert_eq!((verdict(201.0), verdict(199.0)), (Verdict::BelowSync, Verdict::Missed));
+    }
+
+    #[test]
+    fn no_cpu_time_is_asked_for_that_a_bare_sync_exceeds() {
+        let verdict = |sync_us| {
+            let mut samples = Samples::default();
+            for (name, rate, cost_us) in [("sabir", 15.0, 100.0), ("activemq", 10.0, 300.0)] {
+                samples.add("jms-sync-1x1-1k", Metric::MessagesPerS, name, rate);
+                samples.add("jms-sync-1x1-1k", Metric::CpuUsPerMessage, name, cost_us);
+            }
+            samples.add("jms-sync-1x1-1k", Metric::SyncCpuUs, "sabir", sync_us);
+            samples.held()[1].verdict
+        };
+        assert_eq!((verdict(31.0), verdict(29.0)), (Verdict::BelowSync, Verdict::Missed));
     }
 
     #[test]
