@@ -111,6 +111,14 @@ impl Options {
         child.wait_with_output().expect("the child has ended")
     }
 
+    /// Runs `sabir store` with these words on the same data, set and run as the broker would be, and waits for its end.
+    pub fn store(&self, words: &[&str]) -> Output {
+        let mut command = self.bare();
+        command.arg("store").args(words).arg("--plugins").arg(&self.plugins).arg("--data").arg(&self.data);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
+        command.output().expect("sabir starts")
+    }
+
     /// Starts a broker and waits until it is ready.
     pub fn start(&self) -> Broker {
         self.try_start().unwrap_or_else(|refusal| panic!("{refusal}"))

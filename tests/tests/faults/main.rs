@@ -6,7 +6,8 @@
 //! a row takes seconds; with `SABIR_FULL` it takes its full counts.
 //!
 //! ```text
-//!   kills     SIGKILL at the n-th write, sync, rename or removal
+//!   kills     SIGKILL at the n-th write, sync, rename or removal; while it recovers; when it goes on in another file
+//!   compacts  SIGKILL while the store is compacted
 //!   power     the power goes: ext4 and xfs forget what was not synced
 //!   errors    writes and syncs that fail, by a full medium below the file system and by injection
 //!   flips     a bit of a file has changed while nobody looked
@@ -20,6 +21,7 @@
 //! cannot be done here, for want of root, of loop devices or of a tool, is said; where `CI` is `true`, it is a failure.
 
 mod clocks;
+mod compacts;
 mod errors;
 mod flips;
 mod full;
@@ -51,6 +53,24 @@ const ROWS: &[Row] = &[
         needs: &[Needs::Strace],
         counts: [10, 500],
         run: kills::at_calls,
+    },
+    Row {
+        name: "kill while it recovers",
+        needs: &[Needs::Strace],
+        counts: [6, 200],
+        run: kills::while_it_recovers,
+    },
+    Row {
+        name: "kill when it goes on in another file",
+        needs: &[Needs::Strace],
+        counts: [4, 200],
+        run: kills::at_another_file,
+    },
+    Row {
+        name: "kill while it is compacted",
+        needs: &[Needs::Strace],
+        counts: [6, 200],
+        run: compacts::killed,
     },
     Row {
         name: "power cut, ext4",

@@ -31,11 +31,15 @@ fn survey() -> Vec<(u64, String)> {
 
 /// Plays a world with each fate; fails with the story of the first in which a word was not kept.
 fn play(what: &str, seeded: impl Iterator<Item = (u64, Fate)>) {
+    play_as(what, seeded, |world| world.play_fate(STEPS, MORE));
+}
+
+fn play_as(what: &str, seeded: impl Iterator<Item = (u64, Fate)>, mut played: impl FnMut(&mut World)) {
     let began = Instant::now();
     let (mut worlds, mut crashes) = (0, 0);
     for (seed, fate) in seeded {
         let place = fate.clone();
-        let world = judge(World::calm(seed, fate), |world| world.play_fate(STEPS, MORE));
+        let world = judge(World::calm(seed, fate), &mut played);
         let world = world.unwrap_or_else(|story| panic!("{what}, {place:?}: {story}"));
         worlds += 1;
         crashes += world.crashes;
@@ -127,4 +131,32 @@ fn a_crash_while_a_checkpoint_is_made_loses_nothing() {
 #[test]
 fn a_crash_while_the_journal_goes_on_in_another_file_loses_nothing() {
     around("crash during file rotation", "data-", 8, 7);
+}
+
+/// A world in which the journal moves whatever it can move, all the time.
+const MOVING_SEED: u64 = 2_001;
+const _: () = assert!(MOVING_SEED.is_multiple_of(3) && !SEED.is_multiple_of(3));
+
+#[test]
+fn a_crash_while_entries_are_moved_loses_nothing() {
+    let mut dice = Dice::new(8);
+    let count = if full() { 200 } else { 8 };
+    let places = (0..count).map(|_| {
+        let faults = power_at(200 + dice.below(OPERATIONS - 200));
+        (MOVING_SEED, Fate { faults, kill: dice.chance(30), ..Fate::default() })
+    });
+    play("crash while entries are moved", places);
+}
+
+#[test]
+fn a_crash_while_the_store_is_compacted_loses_nothing_however_often() {
+    let mut dice = Dice::new(9);
+    let count = if full() { 200 } else { 8 };
+    let places = (0..count).map(|n| (SEED + n, Fate { kill: dice.chance(30), ..Fate::default() }));
+    let (mut times, mut copied_bytes) = (Dice::new(10), 0);
+    play_as("crash during `sabir store compact`, up to three times each", places, |world| {
+        world.play_compacted(600 + times.below(3_000) as usize, 1 + times.below(3) as u32, MORE);
+        copied_bytes += world.compacted_bytes;
+    });
+    assert!(copied_bytes > count * 1_000, "only {copied_bytes} bytes would have been copied");
 }

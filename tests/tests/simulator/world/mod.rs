@@ -14,13 +14,14 @@ use sabir_engine::{Config, Input, PolicyRule, WhenFull};
 use sabir_model::store::TEMPORARY;
 use sabir_model::{Message, Now, Request, SessionId, Verb};
 use sabir_sdk::{ErrorCode, Host};
-use sabir_store_journal::Journal;
+use sabir_store_journal::{Journal, Options};
 use sabir_testkit::disk::{Dice, Faults, SimDisk};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod acts;
 mod branches;
+mod compacting;
 mod drain;
 mod heard;
 
@@ -121,6 +122,8 @@ pub struct World {
     pub crashes: u32,
     pub delivered: u64,
     pub counts: Counts,
+    /// Bytes that compacting would have copied where it was interrupted.
+    pub compacted_bytes: u64,
 }
 
 /// How often the rarer things have happened.
@@ -222,6 +225,7 @@ impl World {
             crashes: 0,
             delivered: 0,
             counts: Counts::default(),
+            compacted_bytes: 0,
         };
         if let Some(fate) = &world.fate {
             world.set_faults(fate.faults);
@@ -328,13 +332,17 @@ impl World {
         config
     }
 
-    fn start(&mut self) {
+    fn options(&self) -> Options {
         let mut options = crate::small_files();
         // In a third of the worlds the journal moves whatever it can move, all the time.
         if self.seed.is_multiple_of(3) {
             (options.move_always, options.move_below_percent) = (true, 90);
         }
-        let journal = Journal::open_on(Arc::new(self.disk.clone()), options, Host::none());
+        options
+    }
+
+    fn start(&mut self) {
+        let journal = Journal::open_on(Arc::new(self.disk.clone()), self.options(), Host::none());
         let journal = match journal {
             Ok(journal) => journal,
             Err(error) if error.code == ErrorCode::Full && self.faults.capacity_bytes.is_some() => {
@@ -515,6 +523,13 @@ impl World {
     }
 
     fn clean_stop(&mut self) -> Result<(), Died> {
+        self.stop()?;
+        self.start();
+        Ok(())
+    }
+
+    /// A clean stop, and no start.
+    fn stop(&mut self) -> Result<(), Died> {
         self.note("a clean stop".to_owned());
         for client in 0..self.clients.len() {
             self.lose(client);
@@ -531,7 +546,6 @@ impl World {
             self.disk.power_cut(&mut self.random);
         }
         self.restarted();
-        self.start();
         Ok(())
     }
 
