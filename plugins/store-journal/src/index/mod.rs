@@ -5,12 +5,15 @@
 //! and when it is recovered, so that both come to the same.
 
 pub mod extent;
+mod extents;
 pub mod space;
 pub mod state;
 
 use crate::format::op::{Entry, Op, Ops, Target};
 use extent::{Extent, Region, Removed};
+use extents::Extents;
 use sabir_model::store::{FORGET, LogRange, LogSummary, TEMPORARY};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
@@ -19,8 +22,7 @@ use std::ops::Bound;
 struct Log {
     // One more than the highest number that it ever had.
     next_seq: u64,
-    // By the number of their first place. They do not overlap.
-    extents: BTreeMap<u64, Extent>,
+    extents: Extents,
 }
 
 /// Entries and keys.
@@ -145,17 +147,18 @@ impl Index {
         let newest = entry.seq >= log.next_seq;
         log.next_seq = log.next_seq.max(end);
         if newest {
-            if let Some(mut last) = log.extents.last_entry() {
-                let first = *last.key();
-                if last.get_mut().join(entry.seq - first, region, &one) {
-                    return;
-                }
-                last.get_mut().close();
+            if let Some((first, last)) = log.extents.last_mut()
+                && last.join(entry.seq - first, region, &one)
+            {
+                return;
             }
         } else {
-            log.make_room(entry.seq);
+            log.extents.make_room(entry.seq);
         }
         log.extents.insert(entry.seq, one);
+        if newest {
+            log.extents.close_before(entry.seq);
+        }
     }
 
     // Counts all entries of an extent that comes.
@@ -196,22 +199,8 @@ impl Index {
         let Some(found) = self.logs.get_mut(&log) else {
             return;
         };
-        let start = found.extents.range(..=first).next_back().map_or(first, |(key, _)| *key);
-        let mut dead = Vec::new();
         let mut gone = Vec::new();
-        for (key, extent) in found.extents.range_mut(start..=last.max(start)) {
-            if *key + u64::from(extent.width) <= first || *key > last {
-                continue;
-            }
-            let removed = extent.remove(first.saturating_sub(*key), last - *key);
-            gone.push(([extent.region.file, extent.record_file], extent.linked, removed));
-            if extent.live == 0 {
-                dead.push(*key);
-            }
-        }
-        for key in dead {
-            found.extents.remove(&key);
-        }
+        found.extents.remove(first, last, |files, linked, removed| gone.push((files, linked, removed)));
         for (files, linked, removed) in gone {
             self.unpin(log, files, linked, removed);
         }
@@ -223,18 +212,16 @@ impl Index {
     }
 
     /// The extent that has the entry `seq` of `log`, with the number of its first place.
-    pub fn find(&self, log: u64, seq: u64) -> Option<(u64, &Extent)> {
-        let (first, extent) = self.logs.get(&log)?.extents.range(..=seq).next_back()?;
-        extent.has(seq - first).then_some((*first, extent))
+    pub fn find(&self, log: u64, seq: u64) -> Option<(u64, Cow<'_, Extent>)> {
+        let (first, extent) = self.logs.get(&log)?.extents.reaching(seq).next()?;
+        extent.has(seq.checked_sub(first)?).then_some((first, extent))
     }
 
     /// The first entry of `log` from `from` on, and its extent with the number of that one's first place.
-    pub fn next(&self, log: u64, from: u64) -> Option<(u64, u64, &Extent)> {
-        let log = self.logs.get(&log)?;
-        let before = log.extents.range(..from).next_back();
-        before.into_iter().chain(log.extents.range(from..)).find_map(|(first, extent)| {
-            let place = extent.next(from.saturating_sub(*first))?;
-            Some((first + place, *first, extent))
+    pub fn next(&self, log: u64, from: u64) -> Option<(u64, u64, Cow<'_, Extent>)> {
+        self.logs.get(&log)?.extents.reaching(from).find_map(|(first, extent)| {
+            let place = extent.next(from.saturating_sub(first))?;
+            Some((first + place, first, extent))
         })
     }
 
@@ -257,7 +244,7 @@ impl Index {
     pub fn pinned_by(&self, file: u32) -> Vec<(u64, u64)> {
         let mut found = Vec::new();
         for (id, log) in &self.logs {
-            for (first, extent) in &log.extents {
+            for (first, extent) in log.extents.iter() {
                 if [extent.region.file, extent.record_file].contains(&file) {
                     found.extend(extent.places().map(|place| (*id, first + place)));
                 }
@@ -291,8 +278,7 @@ impl Index {
         let mut memory = self.key_bytes + self.keys.len() as u64 * 32 * SLACK / 2;
         for log in self.logs.values() {
             memory += (size_of::<Log>() as u64 + 8) * SLACK / 2;
-            memory += log.extents.len() as u64 * (size_of::<Extent>() as u64 + 8) * SLACK / 2;
-            memory += log.extents.values().map(Extent::heap_bytes).sum::<u64>();
+            memory += log.extents.memory_bytes();
         }
         let owned: u64 = self.owned_bytes.iter().sum();
         let by_links: u64 = self.orphans().map(|(_, bytes)| bytes).sum();
@@ -302,39 +288,9 @@ impl Index {
 }
 
 impl Log {
-    // Cuts the extent that spans `seq` in two, so that another can be put between. No entry at `seq` exists, though
-    // it may be the first place of an extent.
-    fn make_room(&mut self, seq: u64) {
-        self.cut(seq);
-        if let Some(end) = seq.checked_add(1) {
-            self.cut(end);
-        }
-        self.extents.remove(&seq);
-    }
-
-    // Sees to it that no extent spans `seq` and the number before it.
-    fn cut(&mut self, seq: u64) {
-        let Some((first, extent)) = self.extents.range_mut(..seq).next_back() else {
-            return;
-        };
-        let (first, at) = (*first, seq - *first);
-        if at >= u64::from(extent.width) {
-            return;
-        }
-        let mut right = extent.split_off(at as u32);
-        if extent.live == 0 {
-            self.extents.remove(&first);
-        }
-        // Extents begin with an entry, where that can be had.
-        if let Some(place) = right.next(0) {
-            let right = if place == 0 { right } else { right.split_off(place as u32) };
-            self.extents.insert(seq + place, right);
-        }
-    }
-
     fn ranges(&self) -> Vec<LogRange> {
         let mut ranges: Vec<LogRange> = Vec::new();
-        for (first, extent) in &self.extents {
+        for (first, extent) in self.extents.iter() {
             for place in extent.places() {
                 let (seq, bytes) = (first + place, u64::from(extent.sizes.get(place as usize)));
                 let last = seq.saturating_add(extent.span.max(1) - 1);

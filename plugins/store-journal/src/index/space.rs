@@ -67,7 +67,7 @@ impl Index {
         if self.pins.values().any(|pins| pins.linked_bytes > pins.owned_bytes) {
             for log in self.logs.values() {
                 let mut of_log: HashMap<u32, u64> = HashMap::new();
-                for extent in log.extents.values().filter(|extent| extent.linked) {
+                for extent in log.extents.linked() {
                     *of_log.entry(extent.record_file).or_default() += extent.bytes();
                 }
                 for (file, bytes) in of_log {
@@ -92,17 +92,17 @@ impl Index {
         found: &mut Vec<Held>,
     ) -> Option<(u64, u64)> {
         let mut looked = 0;
-        for (log, extents) in self.logs.range(from.0..).filter(|(log, _)| class_of(**log) == class) {
+        for (log, held) in self.logs.range(from.0..).filter(|(log, _)| class_of(**log) == class) {
             let start = if *log == from.0 { from.1 } else { 0 };
-            for (first, extent) in extents.extents.range(start..) {
+            for (first, extent) in held.extents.since(start) {
                 if looked == LOOK_EXTENTS {
-                    return Some((*log, *first));
+                    return Some((*log, first));
                 }
                 looked += 1;
                 if files.contains(&extent.region.file) || files.contains(&extent.record_file) {
                     found.push(Held {
                         log: *log,
-                        first: *first,
+                        first,
                         last: first.saturating_add(u64::from(extent.width) - 1),
                         region: extent.region,
                         record_file: extent.record_file,
@@ -119,7 +119,7 @@ impl Index {
         let mut seqs = Vec::new();
         let mut from = held.first;
         while let Some((seq, _, extent)) = self.next(held.log, from).filter(|(seq, ..)| *seq <= held.last) {
-            if is_in(extent, (held.region, held.record_file)) {
+            if is_in(&extent, (held.region, held.record_file)) {
                 seqs.push(seq);
             }
             match seq.checked_add(1) {
@@ -137,7 +137,7 @@ impl Index {
         let mut range: Option<(u64, u64, u64)> = None;
         for copy in copied {
             let there = self.find(copy.log, copy.seq);
-            if !there.is_some_and(|(_, extent)| is_in(extent, copy.from)) {
+            if !there.is_some_and(|(_, extent)| is_in(&extent, copy.from)) {
                 continue;
             }
             let follows = range.is_some_and(|(log, _, last)| {
@@ -164,7 +164,7 @@ impl Index {
         let Some((log, first, last)) = range else {
             return;
         };
-        let extents: Vec<(u64, Extent)> = std::mem::take(&mut run.extents).into_iter().collect();
+        let extents = std::mem::take(&mut run.extents);
         let mut body = Vec::new();
         put_range(log, self.next_seq(log), [first, last], &extents, &mut body);
         put_op(out, &Op::StateLog(&body));
@@ -183,11 +183,10 @@ impl Log {
     // Takes an entry in behind all others.
     fn take_last(&mut self, copy: &Copied) {
         let one = Extent::new(copy.region, copy.record_file, copy.linked, copy.span, copy.size);
-        if let Some(mut last) = self.extents.last_entry() {
-            let first = *last.key();
-            if last.get_mut().join(copy.seq - first, copy.region, &one) {
-                return;
-            }
+        if let Some((first, last)) = self.extents.last_mut()
+            && last.join(copy.seq - first, copy.region, &one)
+        {
+            return;
         }
         self.extents.insert(copy.seq, one);
     }

@@ -6,6 +6,7 @@
 //! has, after its last piece, the whole state, whatever came before. So a checkpoint never stops the store.
 
 use super::extent::{Extent, Region, Sizes};
+use super::extents::Extents;
 use super::{Index, Log};
 use crate::format::number::{Reader, put, put_bytes};
 use crate::format::op::{Op, put_op};
@@ -163,15 +164,17 @@ impl Index {
         // What the replay has found since the checkpoint began may lie in extents that reach beyond the piece: they
         // must not overlap with what the piece brings.
         if let Some(log) = self.logs.get_mut(&id) {
-            log.cut(from);
-            to.checked_add(1).into_iter().for_each(|end| log.cut(end));
+            log.extents.cut(from);
+            to.checked_add(1).into_iter().for_each(|end| log.extents.cut(end));
         }
         self.remove(id, from, to);
         self.raise(id, next_seq);
         for _ in 0..count {
             let (first, extent) = read_extent(&mut reader).ok_or(BadState)?;
             self.pin(id, &extent);
-            self.logs.entry(id).or_default().extents.insert(first, extent);
+            let extents = &mut self.logs.entry(id).or_default().extents;
+            extents.insert(first, extent);
+            extents.close_before(first);
         }
         Ok(())
     }
@@ -194,12 +197,12 @@ impl Log {
     // One piece; answers where the next one begins, if it does not reach the log's end.
     fn put_piece(&self, id: u64, from: u64, budget: usize, body: &mut Vec<u8>) -> Option<u64> {
         let (mut extents, mut count, mut next) = (Vec::new(), 0u64, None);
-        for (first, extent) in self.extents.range(from..) {
+        for (first, extent) in self.extents.since(from) {
             if extents.len() >= budget && count > 0 {
-                next = Some(*first);
+                next = Some(first);
                 break;
             }
-            put_extent(&mut extents, *first, extent);
+            put_extent(&mut extents, first, &extent);
             count += 1;
         }
         // The last extent may grow before the next piece is written, so its piece must reach to the end.
@@ -215,14 +218,8 @@ fn put_head(head: [u64; 5], extents: &[u8], body: &mut Vec<u8>) {
 }
 
 /// A piece that says that a range of a log holds just these extents.
-pub(super) fn put_range(
-    log: u64,
-    next_seq: u64,
-    [from, to]: [u64; 2],
-    found: &[(u64, Extent)],
-    body: &mut Vec<u8>,
-) {
+pub(super) fn put_range(log: u64, next_seq: u64, [from, to]: [u64; 2], found: &Extents, body: &mut Vec<u8>) {
     let mut extents = Vec::new();
-    found.iter().for_each(|(first, extent)| put_extent(&mut extents, *first, extent));
+    found.iter().for_each(|(first, extent)| put_extent(&mut extents, first, &extent));
     put_head([log, next_seq, from, to, found.len() as u64], &extents, body);
 }
