@@ -14,6 +14,11 @@ const MB: f64 = 1e6;
 /// Messages of the backlog, and bytes of each.
 const BACKLOG_MESSAGES: u64 = 1_000_000;
 const BACKLOG_SIZE_BYTES: usize = 256;
+/// Messages of the deep backlog.
+const DEEP_MESSAGES: u64 = 10_000_000;
+/// How often it is looked at how much memory there is, and how long apart: what is given back is given back late.
+const LOOKS: u32 = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Connections that do nothing.
 const IDLE_CONNECTIONS: usize = 10_000;
 /// The most rounds of warming up.
@@ -26,7 +31,7 @@ const STARTS: usize = 5;
 pub struct Row {
     pub name: String,
     pub kind: Kind,
-    /// Whether it is one of the rows that Sabir is held to; `--quick` runs these alone.
+    /// Whether it is one of the rows that Sabir is held to; `--quick` runs these alone, save for one that takes minutes.
     pub promised: bool,
 }
 
@@ -44,6 +49,8 @@ pub enum Kind {
         per_s: u64,
     },
     Backlog,
+    /// Ten times as many messages, in the memory of the others.
+    DeepBacklog,
     Start,
     Idle,
     Interface,
@@ -85,6 +92,7 @@ pub enum Metric {
     IdleMb,
     ConnectionKib,
     AgainstDirect,
+    AgainstMillion,
 }
 
 impl Metric {
@@ -113,6 +121,7 @@ impl Metric {
             Metric::IdleMb => "memory idle MB",
             Metric::ConnectionKib => "memory per connection KiB",
             Metric::AgainstDirect => "CPU per round trip against tokio directly",
+            Metric::AgainstMillion => "memory when full against 1,000,000",
         }
     }
 
@@ -126,7 +135,8 @@ impl Metric {
             Metric::DiskAllowsPerS => true,
             Metric::SyncCpuUs | Metric::DiskP99Us | Metric::P50Us | Metric::P99Us | Metric::P999Us => false,
             Metric::FilledMb | Metric::PeakMb | Metric::IdleMb | Metric::ConnectionKib => false,
-            Metric::ReadyMs | Metric::RestartMs | Metric::AgainstDirect => false,
+            Metric::ReadyMs | Metric::RestartMs => false,
+            Metric::AgainstDirect | Metric::AgainstMillion => false,
         }
     }
 
@@ -177,6 +187,13 @@ const PROMISES: &[Promise] = &[
     promise("backlog-1m-256", Metric::PeakMb, 64.0, 24.0),
     promise("backlog-1m-256", Metric::FillPerS, 150_000.0, 300_000.0),
     promise("backlog-1m-256", Metric::DrainPerS, 150_000.0, 400_000.0),
+    Promise {
+        row: "backlog-10m-256",
+        metric: Metric::AgainstMillion,
+        at_least: 1.1,
+        aim: None,
+        unit: Unit::Own,
+    },
     promise("start", Metric::ReadyMs, 100.0, 20.0),
     promise("start", Metric::IdleMb, 24.0, 12.0),
     promise("idle-10000", Metric::ConnectionKib, 12.0, 4.0),
@@ -213,6 +230,7 @@ pub fn rows() -> Vec<Row> {
         }
     }
     add("backlog-1m-256".to_owned(), Kind::Backlog);
+    add("backlog-10m-256".to_owned(), Kind::DeepBacklog);
     rows
 }
 
@@ -253,14 +271,19 @@ impl Row {
 
     /// Whether once is enough, because it takes minutes.
     pub fn is_long(&self) -> bool {
-        matches!(self.kind, Kind::JmsBacklog)
+        matches!(self.kind, Kind::JmsBacklog | Kind::DeepBacklog)
+    }
+
+    /// Whether `--quick` has it.
+    pub fn is_quick(&self) -> bool {
+        self.promised && !matches!(self.kind, Kind::DeepBacklog)
     }
 
     /// Whether the disk's rate bears on it.
     pub fn syncs(&self) -> bool {
         match self.kind {
             Kind::Flood { persistent, .. } | Kind::Jms(JmsRow { persistent, .. }) => persistent,
-            Kind::Paced { .. } | Kind::Backlog | Kind::JmsBacklog => true,
+            Kind::Paced { .. } | Kind::Backlog | Kind::DeepBacklog | Kind::JmsBacklog => true,
             Kind::Start | Kind::Idle | Kind::Interface => false,
         }
     }
@@ -308,10 +331,12 @@ impl Row {
                 (Some(java), Some(built)) => jms_backlog(broker.name, java, built, &destination, place),
                 _ => Ok(Vec::new()),
             },
-            Kind::Backlog | Kind::Start | Kind::Idle | Kind::Interface => match place.built {
-                Some(built) if broker.name == "sabir" => own_broker(self.kind, built, place),
-                _ => Ok(Vec::new()),
-            },
+            Kind::Backlog | Kind::DeepBacklog | Kind::Start | Kind::Idle | Kind::Interface => {
+                match place.built {
+                    Some(built) if broker.name == "sabir" => own_broker(self.kind, built, place),
+                    _ => Ok(Vec::new()),
+                }
+            }
         };
         figures.with_context(|| format!("{} on {}", self.name, broker.name))
     }
@@ -391,6 +416,7 @@ fn own_broker(kind: Kind, built: &Built, place: &Place<'_>) -> Result<Vec<Figure
         Kind::Start => start(built, place),
         Kind::Idle => idle(built, place),
         Kind::Interface => interface(built, place),
+        Kind::DeepBacklog => deep_backlog(built, place),
         _ => backlog(built, place),
     }
 }
@@ -449,6 +475,42 @@ fn backlog(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
         Figure { metric: Metric::DrainPerS, value: drained.received_per_s },
         Figure { metric: Metric::PeakMb, value: peak as f64 / MB },
     ])
+}
+
+/// A million messages in, then nine million more, then all of them out.
+fn deep_backlog(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
+    let broker = Broker::sabir(built, place.under)?;
+    let fill = Load {
+        producers: 4,
+        consumers: 0,
+        size_bytes: BACKLOG_SIZE_BYTES,
+        ..broker.load("bench.backlog", Pace::Count { messages: BACKLOG_MESSAGES })
+    };
+    run(&place.programs.load, &fill)?;
+    let million = settled_bytes(&broker)?;
+    let pace = Pace::Count { messages: DEEP_MESSAGES - BACKLOG_MESSAGES };
+    let filled = run(&place.programs.load, &Load { pace, ..fill.clone() })?;
+    let full = settled_bytes(&broker)?;
+    let pace = Pace::Count { messages: DEEP_MESSAGES };
+    let drained = run(&place.programs.load, &Load { producers: 0, consumers: 4, pace, ..fill })?;
+    let (_, peak) = broker.memory_bytes()?;
+    Ok(vec![
+        Figure { metric: Metric::FillPerS, value: filled.confirmed_per_s },
+        Figure { metric: Metric::FilledMb, value: full as f64 / MB },
+        Figure { metric: Metric::AgainstMillion, value: full as f64 / million.max(1) as f64 },
+        Figure { metric: Metric::DrainPerS, value: drained.received_per_s },
+        Figure { metric: Metric::PeakMb, value: peak as f64 / MB },
+    ])
+}
+
+/// The least memory that a broker is seen to have within a moment.
+fn settled_bytes(broker: &Broker) -> Result<u64> {
+    let mut least = u64::MAX;
+    for _ in 0..LOOKS {
+        std::thread::sleep(LOOK_EVERY);
+        least = least.min(broker.memory_bytes()?.0);
+    }
+    Ok(least)
 }
 
 /// Starts on empty stores: how long it takes, and what the broker then occupies.
@@ -543,6 +605,13 @@ mod tests {
         let syncs = |name: &str| rows.iter().find(|row| row.name == name).is_some_and(Row::syncs);
         assert!(syncs(MAIN) && syncs("latency-2000") && syncs("backlog-1m-256"));
         assert!(!syncs("transient-1x1-1k-w256") && !syncs("idle-10000"));
+    }
+
+    #[test]
+    fn the_deep_backlog_is_promised_and_too_long_for_a_quick_run() {
+        let deep = rows().into_iter().find(|row| row.name == "backlog-10m-256");
+        assert!(deep.is_some_and(|row| row.promised && !row.is_quick() && row.is_long()));
+        assert!(rows().iter().any(|row| row.name == "backlog-1m-256" && row.is_quick()));
     }
 
     #[test]
