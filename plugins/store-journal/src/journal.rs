@@ -7,6 +7,7 @@ use crate::format::file;
 use crate::keeper::Keeping;
 use crate::maintain;
 use crate::recovery::{self, Recovered, Report};
+use crate::say;
 use crate::shared::{Class, Counters, Orders, Shared, State};
 use crate::sys::Directory;
 use crate::walk::Walks;
@@ -33,7 +34,9 @@ impl Journal {
     /// Opens the journal on a disk: the real one, or one that is simulated.
     pub fn open_on(disk: Arc<dyn Disk>, options: Options, host: Host) -> Result<Self> {
         let lock = lock(&*disk)?;
+        let began = Instant::now();
         let recovered = recovery::recover(&*disk, &host)?;
+        say::info(&host, &recovered.report.pace(began.elapsed()));
         let mut journal = Journal::assemble(disk, options, host, lock, recovered);
         journal.begin()?;
         Ok(journal)

@@ -24,13 +24,19 @@ use sabir_sdk::{Error, ErrorCode, Host, Result};
 use scan::{Scanner, Step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use survey::Survey;
+
+/// So much log must be replayed before it is told how long a GiB takes.
+const PACE_FROM_BYTES: u64 = 16 << 20;
 
 /// What recovery found, for the operator and for tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Whether a checkpoint was found by its pointer.
     pub by_pointer: bool,
+    /// Whether the replay began with a checkpoint, found by its pointer or not.
+    pub from_checkpoint: bool,
     /// Bytes of log that were replayed.
     pub replayed_bytes: u64,
     /// Batches that were replayed.
@@ -43,6 +49,25 @@ pub struct Report {
     pub damaged: Vec<String>,
     /// What else was unusual, one line each.
     pub notes: Vec<String>,
+}
+
+impl Report {
+    /// How much log was replayed, from where on, and how long opening took, for people.
+    pub fn pace(&self, took: Duration) -> String {
+        let from = match (self.by_pointer, self.from_checkpoint) {
+            (true, _) => "from the last checkpoint on",
+            (false, true) => "from a checkpoint on that was searched for",
+            (false, false) => "without a checkpoint",
+        };
+        let (bytes, seconds) = (self.replayed_bytes, took.as_secs_f64());
+        let mut text = format!("{bytes} bytes of log were replayed {from}, in {seconds:.3} seconds");
+        // Of less than that, opening files is most of it.
+        if bytes >= PACE_FROM_BYTES {
+            let per_gib = seconds * (1u64 << 30) as f64 / bytes as f64;
+            text += &format!(": {per_gib:.2} seconds per GiB");
+        }
+        text
+    }
 }
 
 /// A journal that can go on.
@@ -210,6 +235,7 @@ impl<'a> Replay<'a> {
     }
 
     fn done(self, start: Option<Start>) -> Replayed {
+        self.report.from_checkpoint = start.is_some_and(|start| start.state);
         let begin = start.map_or(0, |start| start.file);
         let floor = start.filter(|start| start.state).map_or(0, |start| start.file);
         Replayed { index: self.index, expected: self.expected, used: self.used, begin, floor }

@@ -15,3 +15,8 @@ pub fn error(host: &Host, text: &str) {
 pub fn warn(host: &Host, text: &str) {
     host.log(LogLevel::Warn, TARGET, text, &[]);
 }
+
+/// Good to know.
+pub fn info(host: &Host, text: &str) {
+    host.log(LogLevel::Info, TARGET, text, &[]);
+}

@@ -194,3 +194,132 @@ fn a_damaged_message_is_named_and_a_repair_costs_it_alone() {
     let bodies: Vec<String> = (0..49).map(|_| client.receive().expect("a message").text()).collect();
     assert!(!bodies.contains(&"order 17".to_owned()) && bodies.contains(&"order 18".to_owned()));
 }
+
+/// Bytes of the files of a journal.
+fn used_bytes(data: &Path) -> u64 {
+    let files = fs::read_dir(data.join("journal")).expect("the journal is there");
+    files.map(|entry| entry.expect("an entry").metadata().expect("a file").len()).sum()
+}
+
+/// A durable subscription of `/topic/news`, made or taken up.
+fn subscribed(broker: &Broker) -> Client {
+    let mut client = Client::connect_with(broker.address, &[("client-id", "one")]).expect("connected");
+    let headers = [
+        ("id", "s"),
+        ("destination", "/topic/news"),
+        ("ack", "client-individual"),
+        ("durable", "true"),
+        ("activemq.subscriptionName", "late"),
+        ("activemq.prefetchSize", "1000"),
+    ];
+    client.send(&Frame::new("SUBSCRIBE", &headers)).expect("sent");
+    client
+}
+
+/// Receives what there is and acknowledges what `gone` says; then waits until that is stored.
+fn consume(client: &mut Client, count: u64, gone: impl Fn(u64) -> bool) {
+    for number in 0..count {
+        let frame = client.receive().expect("a message");
+        if gone(number) {
+            let ack = frame.header("ack").expect("it wants to be settled");
+            client.send(&Frame::new("ACK", &[("id", ack)])).expect("sent");
+        }
+    }
+    client.publish("/queue/behind", b"x").expect("stored behind the acknowledgements");
+}
+
+/// The numbers at the beginning of the next messages.
+fn received(client: &mut Client, count: usize) -> Vec<u64> {
+    let number = |text: String| text.split(' ').next().and_then(|word| word.parse().ok());
+    (0..count).map(|_| number(client.receive().expect("a message").text()).expect("a number")).collect()
+}
+
+#[test]
+fn compacting_gives_back_what_was_consumed_and_leaves_the_rest_as_it_was() {
+    const MESSAGES: u64 = 1_200;
+    const LEFT: u64 = 20;
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let options = Options::new(&data)
+        .set("stores.journal.file_bytes", "1048576")
+        .set("stores.journal.reserve_bytes", "65536")
+        // All is left to the operator.
+        .set("stores.journal.move_below_percent", "0");
+    let mut broker = options.start();
+    let mut late = subscribed(&broker);
+    let mut client = Client::connect(broker.address).expect("connected");
+    for number in 0..MESSAGES {
+        let body = format!("{number} {}", "o".repeat(4_000));
+        client.publish("/queue/orders", body.as_bytes()).expect("stored");
+        client.publish("/topic/news", body.as_bytes()).expect("stored");
+    }
+    client.subscribe("s", "/queue/orders", "client-individual", MESSAGES as usize).expect("subscribed");
+    let gone = |number: u64| number % LEFT != 0;
+    consume(&mut client, MESSAGES, gone);
+    consume(&mut late, MESSAGES, gone);
+    drop((client, late));
+    broker.terminate();
+    assert!(broker.wait().success());
+    let before = used_bytes(&data);
+    let output = options.store(&["compact", "--json"]);
+    assert_eq!(output.status.code(), CLEAN, "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let live = report["figures"]["live_bytes"].as_u64().expect("a number");
+    let used = used_bytes(&data);
+    assert!((2 * MESSAGES / LEFT * 4_000..before / 10).contains(&live), "{report}");
+    // The files that are written to, and two reserves.
+    assert!(used < live * 11 / 10 + 2 * 1_048_576 + 2 * 65_536, "{before} bytes became {used}: {report}");
+    assert!(used < before / 2, "{before} bytes became {used}: {report}");
+    assert_eq!(options.store(&["check"]).status.code(), CLEAN);
+    let broker = options.start();
+    let expected: Vec<u64> = (0..MESSAGES).filter(|number| !gone(*number)).collect();
+    let mut client = Client::connect(broker.address).expect("connected");
+    client.subscribe("s", "/queue/orders", "auto", MESSAGES as usize).expect("subscribed");
+    assert_eq!(received(&mut client, expected.len()), expected);
+    assert_eq!(received(&mut subscribed(&broker), expected.len()), expected);
+}
+
+#[test]
+fn a_start_without_an_index_finds_everything_in_the_log_and_says_what_a_gib_takes() {
+    const MESSAGES: u64 = 300;
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    // No checkpoint is ever made.
+    let options = Options::new(&data)
+        .set("stores.journal.checkpoint_bytes", &(1u64 << 40).to_string())
+        .set("stores.journal.checkpoint_interval_ms", "86400000");
+    let broker = options.start();
+    let mut late = subscribed(&broker);
+    let mut client = Client::connect(broker.address).expect("connected");
+    for number in 0..MESSAGES {
+        let body = format!("{number} {}", "o".repeat(64_000));
+        client.publish("/queue/orders", body.as_bytes()).expect("stored");
+        client.publish("/topic/news", format!("{number}").as_bytes()).expect("stored");
+    }
+    let soon = message("/queue/soon", b"later").with("AMQ_SCHEDULED_DELAY", "2000");
+    client.confirm(soon).expect("stored");
+    let never = message("/queue/soon", b"much later").with("AMQ_SCHEDULED_DELAY", "36000000");
+    client.confirm(never).expect("stored");
+    consume(&mut late, MESSAGES, |number| number < 100);
+    drop(late);
+    broker.kill();
+    // What is left of an index; that there is none is no error.
+    let _ = fs::remove_file(data.join("journal").join("checkpoint"));
+    let broker = options.start();
+    let log = broker.log();
+    let line = log.lines().find(|line| line.contains("bytes of log were replayed")).expect("it is said");
+    assert!(line.contains("without a checkpoint") && line.contains("seconds per GiB"), "{line}");
+    let mut client = Client::connect(broker.address).expect("connected");
+    client.subscribe("s", "/queue/orders", "auto", 1_000).expect("subscribed");
+    assert_eq!(received(&mut client, MESSAGES as usize), (0..MESSAGES).collect::<Vec<_>>());
+    assert_eq!(
+        received(&mut subscribed(&broker), MESSAGES as usize - 100),
+        (100..MESSAGES).collect::<Vec<_>>()
+    );
+    let mut client = Client::connect(broker.address).expect("connected");
+    client.subscribe("s", "/queue/soon", "auto", 10).expect("subscribed");
+    assert_eq!(client.receive().expect("when its time has come").text(), "later");
+    drop((client, broker));
+    let stats = json(&["stats"], &data);
+    assert_eq!(stats["broker"]["delayed"], 1, "{stats}");
+}
