@@ -3,12 +3,10 @@ package sabir.jms;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import javax.jms.DeliveryMode;
 import javax.jms.Message;
-import javax.jms.MessageConsumer;
 import javax.jms.MessageProducer;
 import javax.jms.Queue;
 import javax.jms.Session;
@@ -33,46 +31,18 @@ class DistributedRestartTest extends DistributedTransactionsBase {
 
     @Test
     void whatIsPreparedIsCommittedOrRolledBackAfterEveryRestart() throws Exception {
-        ActiveMQXAConnection connection = connectXa("");
-        XASession session = connection.createXASession();
-        XAResource resource = session.getXAResource();
-        Queue queue = session.createQueue(name);
-        Queue other = session.createQueue(name + ".other");
-        sendMany(session(), queue, 3);
-        MessageConsumer consumer = session.createConsumer(queue);
-        Branch committed = branch("committed");
-        begin(resource, committed);
-        expect(consumer, "0");
-        send(session, other, "a", "b");
-        end(resource, committed);
-        assertEquals(XAResource.XA_OK, resource.prepare(committed));
-        Branch rolledBack = branch("rolled back");
-        begin(resource, rolledBack);
-        expect(consumer, "1");
-        send(session, other, "never");
-        end(resource, rolledBack);
-        assertEquals(XAResource.XA_OK, resource.prepare(rolledBack));
-        Branch open = branch("open");
-        begin(resource, open);
-        expect(consumer, "2");
-        send(session, other, "not prepared");
-        end(resource, open);
+        TwoBranches branches = new TwoBranches();
+        Branch open = branches.work("open", "2", "not prepared");
 
         broker.kill();
-        breakLink(connection);
+        breakLink(branches.connection);
         broker.restart();
         broker.restart();
 
         XAResource recovering = xa().getXAResource();
-        assertTrue(isListed(recovering, committed) && isListed(recovering, rolledBack));
         assertFalse(isListed(recovering, open));
-        assertEquals(List.of("2"), drain(queue));
-        assertEquals(List.of(), drain(other));
-        recovering.commit(committed, false);
-        recovering.rollback(rolledBack);
-        assertFalse(isListed(recovering, committed) || isListed(recovering, rolledBack));
-        assertEquals(List.of("a", "b"), drain(other));
-        Message back = receive(session().createConsumer(queue));
+        branches.mustBeThereAndEnd(recovering);
+        Message back = receive(session().createConsumer(branches.queue));
         assertEquals("1", text(back));
         // ActiveMQ does not remember over a restart what was acknowledged in the branch.
         assertEquals(!Peer.isActiveMq(), back.getJMSRedelivered());
@@ -81,8 +51,8 @@ class DistributedRestartTest extends DistributedTransactionsBase {
         Session watching = session();
         send(watching, watching.createQueue(name + ".behind"), "x");
         broker.restart();
-        assertFalse(isListed(xa().getXAResource(), committed));
-        assertEquals(List.of(), drain(other));
+        assertFalse(isListed(xa().getXAResource(), branches.committed));
+        assertEquals(List.of(), drain(branches.other));
     }
 
     @Test

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package sabir.jms;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.List;
 import javax.jms.JMSException;
+import javax.jms.MessageConsumer;
+import javax.jms.Queue;
 import javax.jms.XASession;
 import javax.transaction.xa.XAException;
 import javax.transaction.xa.XAResource;
@@ -64,6 +70,55 @@ abstract class DistributedTransactionsBase extends JmsTest {
         ActiveMQXAConnection connection = closing((ActiveMQXAConnection) factory.createXAConnection());
         connection.start();
         return connection;
+    }
+
+    /**
+     * Two branches are prepared, and the broker comes to harm: of three messages each has consumed one, and each has sent
+     * elsewhere. One is to be committed, the other rolled back.
+     */
+    final class TwoBranches {
+        final ActiveMQXAConnection connection = connectXa("");
+        final XASession session = connection.createXASession();
+        final XAResource resource = session.getXAResource();
+        final Queue queue = session.createQueue(name);
+        final Queue other = session.createQueue(name + ".other");
+        final MessageConsumer consumer;
+        final Branch committed;
+        final Branch rolledBack;
+
+        TwoBranches() throws Exception {
+            sendMany(session(), queue, 3);
+            consumer = session.createConsumer(queue);
+            committed = prepare("committed", "0", "a", "b");
+            rolledBack = prepare("rolled back", "1", "never");
+        }
+
+        private Branch prepare(String qualifier, String consumed, String... sent) throws Exception {
+            Branch branch = work(qualifier, consumed, sent);
+            assertEquals(XAResource.XA_OK, resource.prepare(branch));
+            return branch;
+        }
+
+        /** One more branch, which is not prepared. */
+        Branch work(String qualifier, String consumed, String... sent) throws Exception {
+            Branch branch = branch(qualifier);
+            begin(resource, branch);
+            expect(consumer, consumed);
+            send(session, other, sent);
+            end(resource, branch);
+            return branch;
+        }
+
+        /** A transaction manager that comes back finds both, and ends them. */
+        void mustBeThereAndEnd(XAResource recovering) throws Exception {
+            assertTrue(isListed(recovering, committed) && isListed(recovering, rolledBack));
+            assertEquals(List.of("2"), drain(queue));
+            assertEquals(List.of(), drain(other));
+            recovering.commit(committed, false);
+            recovering.rollback(rolledBack);
+            assertFalse(isListed(recovering, committed) || isListed(recovering, rolledBack));
+            assertEquals(List.of("a", "b"), drain(other));
+        }
     }
 
     XASession xa() throws JMSException {
