@@ -73,13 +73,20 @@ impl World {
         }
     }
 
+    /// Everything that is sent later reaches them: they are there for good, whatever happens while they are made.
     pub(super) fn make_durable_subscriptions(&mut self) {
-        for client in 0..DESKS.len() {
-            self.open(client);
-            self.subscribe_durable(client);
+        loop {
+            let crashes = self.crashes;
+            for client in 0..DESKS.len() {
+                self.open(client);
+                self.subscribe_durable(client);
+            }
+            let done = self.with_broker(|broker, random| broker.settle_down(random));
+            self.after(done);
+            if self.crashes == crashes {
+                return;
+            }
         }
-        let done = self.with_broker(|broker, random| broker.settle_down(random));
-        self.after(done);
     }
 
     pub(super) fn act(&mut self, client: usize) {
