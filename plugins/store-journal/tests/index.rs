@@ -115,9 +115,9 @@ fn random_op(dice: &mut Dice, simple: &Simple, file: u32, deep: bool) -> Op<'sta
 
 #[test]
 fn the_index_knows_what_the_simplest_one_knows_and_a_checkpoint_restores_it() {
-    for seed in 0..50 {
+    for seed in 0..48 {
         let mut dice = Dice::new(seed);
-        let deep = seed % 2 == 1;
+        let deep = seed % 6 == 5;
         let (mut index, mut simple) = (Index::default(), Simple::default());
         let mut region = Region { file: 1, offset: 4096, len: 0 };
         // A second index that begins with the checkpoint, as a replay would.

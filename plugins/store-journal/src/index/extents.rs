@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The extents of one log, in the order of their numbers.
 //!
-//! Where a backlog is deep, nearly all of its extents are alike: full, each right behind the other, in the same file,
-//! with records of one length. Such extents are kept in packs, at a tenth of the memory, and taken out one by one when
-//! something happens to them. Nobody else sees a difference.
+//! Where a backlog is deep, nearly all of its extents are alike: full, each right behind the other, in the same file.
+//! Such extents are kept in packs, at a tenth of the memory, with lengths of records in as few bits as they differ in, and
+//! are taken out one by one when something happens to them. Nobody else sees a difference.
 
 use super::extent::{Extent, Region, Removed, Sizes};
 use std::borrow::Cow;
@@ -21,76 +21,176 @@ struct Member {
     width: u16,
 }
 
-/// Extents that follow each other without a gap, all of whose entries exist and are records of one length in one file.
+/// Lengths of records that do not differ much, each in a few bits.
+#[derive(Clone, Debug, Default)]
+struct Near {
+    // The least, and how many bits tell how much longer each is.
+    base: u32,
+    bits: u32,
+    words: Vec<u64>,
+}
+
+impl Near {
+    // For lengths from the least to the most, with what room the bits give on both sides.
+    fn between(least: u32, most: u32) -> Near {
+        let bits = u32::BITS - (most - least).leading_zeros();
+        let spare = u32::try_from((1u64 << bits) - 1 - u64::from(most - least)).unwrap_or(0);
+        Near { base: least.saturating_sub(spare / 2), bits, words: Vec::new() }
+    }
+
+    fn has_room_for(&self, [least, most]: [u32; 2]) -> bool {
+        least >= self.base && u64::from(most - self.base) < 1u64 << self.bits
+    }
+
+    fn get(&self, at: usize) -> u32 {
+        if self.bits == 0 {
+            return self.base;
+        }
+        let (bit, mask) = (at * self.bits as usize, (1u64 << self.bits) - 1);
+        let word = |index: usize| self.words.get(index).copied().unwrap_or(0);
+        let (index, shift) = (bit / 64, bit % 64);
+        let both = u128::from(word(index)) | u128::from(word(index + 1)) << 64;
+        self.base + ((both >> shift) as u64 & mask) as u32
+    }
+
+    fn set(&mut self, at: usize, size: u32) {
+        if self.bits == 0 {
+            return;
+        }
+        let (bit, mask) = (at * self.bits as usize, (1u128 << self.bits) - 1);
+        let (index, shift) = (bit / 64, bit % 64);
+        let needed = (bit + self.bits as usize).div_ceil(64);
+        if self.words.len() < needed {
+            self.words.resize(needed, 0);
+        }
+        let (clear, more) = (mask << shift, u128::from(size - self.base) << shift);
+        for (half, index) in [index, index + 1].into_iter().enumerate() {
+            if let Some(word) = self.words.get_mut(index) {
+                *word = *word & !((clear >> (64 * half)) as u64) | (more >> (64 * half)) as u64;
+            }
+        }
+    }
+}
+
+/// Extents that follow each other without a gap, all of whose entries exist and have their records in one file.
 #[derive(Clone, Debug)]
 struct Pack {
     file: u32,
-    size: u32,
     offset: u64,
     // Places in all of them.
     width: u64,
     members: Vec<Member>,
+    // By place, from `skip` on: what was taken apart may leave its own behind.
+    sizes: Near,
+    skip: usize,
 }
 
 impl Pack {
-    // A pack of one extent, if it can be in a pack.
-    fn of(extent: &Extent) -> Option<Pack> {
-        let Sizes::Same(size) = extent.sizes else { return None };
-        let plain = extent.present.is_empty()
-            && extent.span == 1
-            && !extent.linked
-            && extent.record_file == extent.region.file;
-        let Region { file, offset, len } = extent.region;
-        let member =
-            Member { start: 0, len: u32::try_from(len).ok()?, width: u16::try_from(extent.width).ok()? };
-        let width = u64::from(extent.width);
-        plain.then(|| Pack { file, size, offset, width, members: vec![member] })
+    // A pack of two extents, of which the second's first place is so many behind the first's, if they are alike.
+    fn of(first: &Extent, at: u64, second: &Extent) -> Option<Pack> {
+        let [least, most] = bounds(&first.sizes);
+        let others = bounds(&second.sizes);
+        let Region { file, offset, .. } = first.region;
+        let sizes = Near::between(least.min(others[0]), most.max(others[1]));
+        let mut pack = Pack { file, offset, width: 0, members: Vec::new(), sizes, skip: 0 };
+        (pack.take(0, first) && pack.take(at, second)).then_some(pack)
     }
 
     // Takes an extent in whose first place is so many behind the pack's; answers whether it did.
     fn take(&mut self, at: u64, extent: &Extent) -> bool {
-        let alike = Pack::of(extent).filter(|one| {
-            at == self.width
-                && (one.file, one.size) == (self.file, self.size)
-                && self.members.len() < MOST_MEMBERS
-        });
+        let plain = extent.present.is_empty()
+            && extent.span == 1
+            && !extent.linked
+            && extent.record_file == extent.region.file;
+        let fits = plain
+            && at == self.width
+            && extent.region.file == self.file
+            && self.members.len() < MOST_MEMBERS
+            && self.sizes.has_room_for(bounds(&extent.sizes));
         let start = extent.region.offset.checked_sub(self.offset).and_then(|start| u32::try_from(start).ok());
-        let Some((one, start)) = alike.zip(start) else { return false };
-        self.members.extend(one.members.iter().map(|member| Member { start, ..*member }));
-        self.width += one.width;
+        let (len, width) = (u32::try_from(extent.region.len), u16::try_from(extent.width));
+        let (true, Some(start), Ok(len), Ok(width)) = (fits, start, len, width) else { return false };
+        let behind = self.skip + self.width as usize;
+        for place in 0..usize::from(width) {
+            self.sizes.set(behind + place, extent.sizes.get(place));
+        }
+        self.members.push(Member { start, len, width });
+        self.width += u64::from(width);
+        if self.members.len() == MOST_MEMBERS {
+            self.sizes.words.shrink_to_fit();
+        }
         true
     }
 
-    fn extent(&self, member: &Member) -> Extent {
+    fn extent(&self, at: u64, member: &Member) -> Extent {
         let offset = self.offset + u64::from(member.start);
         let region = Region { file: self.file, offset, len: u64::from(member.len) };
-        let width = u32::from(member.width);
-        let one = Extent::new(region, self.file, false, 1, self.size);
-        Extent { width, live: width, ..one }
+        let (from, width) = (self.skip + at as usize, u32::from(member.width));
+        let sizes = || (0..width as usize).map(|place| self.sizes.get(from + place));
+        let first = self.sizes.get(from);
+        let sizes = if sizes().all(|size| size == first) {
+            Sizes::Same(first)
+        } else {
+            let short: Option<Vec<u16>> = sizes().map(|size| u16::try_from(size).ok()).collect();
+            short.map_or_else(|| Sizes::Long(sizes().collect()), Sizes::Short)
+        };
+        Extent { width, live: width, sizes, ..Extent::new(region, self.file, false, 1, first) }
     }
 
-    // Its extents, each with how many places its first is behind the pack's.
-    fn extents(&self) -> impl Iterator<Item = (u64, Extent)> + '_ {
+    // Its extents, each with how many places its first is behind the pack's, from one on for which `skip` says no, which
+    // is asked with the first place and the one behind the last.
+    fn extents(&self, skip: impl Fn(u64, u64) -> bool) -> impl Iterator<Item = (u64, Extent)> {
         let mut at = 0;
-        self.members.iter().map(move |member| {
+        let placed = self.members.iter().map(move |member| {
             let before = at;
             at += u64::from(member.width);
-            (before, self.extent(member))
-        })
+            (before, member)
+        });
+        let rest = placed.skip_while(move |(at, member)| skip(*at, at + u64::from(member.width)));
+        rest.map(|(at, member)| (at, self.extent(at, member)))
     }
 
     // Takes the extent apart that has this place: what is before it, how many places its first is behind the pack's,
     // itself, and what is behind it.
-    fn apart(mut self, place: u64) -> Option<(Pack, u64, Extent, Pack)> {
-        let found = self.extents().position(|(at, extent)| place < at + u64::from(extent.width))?;
-        let (at, extent) = self.extents().nth(found)?;
+    fn apart(mut self, place: u64) -> Option<(Option<Pack>, u64, Extent, Option<Pack>)> {
+        let (at, extent) = self.extents(|_, end| end <= place).next()?;
         let behind = at + u64::from(extent.width);
-        let mut right = Pack { members: self.members.split_off(found + 1), ..self };
-        right.width = self.width - behind;
+        let (mut before, mut found) = (0, 0);
+        while before < at {
+            before += u64::from(self.members.get(found)?.width);
+            found += 1;
+        }
+        let members = self.members.split_off(found + 1);
         self.members.truncate(found);
-        self.members.shrink_to_fit();
-        self.width = at;
-        Some((self, at, extent, right))
+        let left = (found > 0).then(|| {
+            self.members.shrink_to_fit();
+            Pack { width: at, members: std::mem::take(&mut self.members), ..self.clone() }
+        });
+        // Mostly it is taken from the front: then lengths stay where they are.
+        let (skip, width) = (self.skip + behind as usize, self.width - behind);
+        let right = (!members.is_empty()).then_some(Pack { skip, width, members, ..self });
+        Some((left, at, extent, right))
+    }
+
+    // Bytes of the records of all.
+    fn bytes(&self) -> u64 {
+        let places = self.skip..self.skip + self.width as usize;
+        match self.sizes.bits {
+            0 => u64::from(self.sizes.base) * self.width,
+            _ => places.map(|at| u64::from(self.sizes.get(at))).sum(),
+        }
+    }
+}
+
+// The least and the greatest length.
+fn bounds(sizes: &Sizes) -> [u32; 2] {
+    let of = |sizes: &mut dyn Iterator<Item = u32>| {
+        sizes.fold([u32::MAX, 0], |[least, most], size| [least.min(size), most.max(size)])
+    };
+    match sizes {
+        Sizes::Same(size) => [*size; 2],
+        Sizes::Short(sizes) => of(&mut sizes.iter().copied().map(u32::from)),
+        Sizes::Long(sizes) => of(&mut sizes.iter().copied()),
     }
 }
 
@@ -101,14 +201,20 @@ enum Slot {
 }
 
 impl Slot {
-    // Its extents, each with the number of its first place, if `first` is the slot's.
-    fn extents(&self, first: u64) -> impl Iterator<Item = (u64, Cow<'_, Extent>)> {
+    // Its extents, each with the number of its first place, if `first` is the slot's: of a pack, from one on for which
+    // `skip` says no, which is asked with its first number and its last.
+    fn extents(
+        &self,
+        first: u64,
+        skip: impl Fn(u64, u64) -> bool,
+    ) -> impl Iterator<Item = (u64, Cow<'_, Extent>)> {
         let (one, pack) = match self {
             Slot::One(extent) => (Some(extent), None),
             Slot::Pack(pack) => (None, Some(pack)),
         };
         let one = one.map(|extent| (first, Cow::Borrowed(extent)));
-        let members = pack.into_iter().flat_map(Pack::extents);
+        let members = pack.map(|pack| pack.extents(move |at, behind| skip(first + at, first + (behind - 1))));
+        let members = members.into_iter().flatten();
         one.into_iter().chain(members.map(move |(at, extent)| (first + at, Cow::Owned(extent))))
     }
 }
@@ -138,23 +244,28 @@ impl Extents {
 
     /// All of them, each with the number of its first place.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Cow<'_, Extent>)> {
-        self.slots.iter().flat_map(|(first, slot)| slot.extents(*first))
+        self.slots.iter().flat_map(|(first, slot)| slot.extents(*first, |_, _| false))
     }
 
     /// Those that begin at `seq` or behind it.
     pub fn since(&self, seq: u64) -> impl Iterator<Item = (u64, Cow<'_, Extent>)> {
-        self.slot_of(seq).skip_while(move |(first, _)| *first < seq)
+        self.slots_around(seq, move |first, _| first < seq).skip_while(move |(first, _)| *first < seq)
     }
 
     /// Those that end at `seq` or behind it.
     pub fn reaching(&self, seq: u64) -> impl Iterator<Item = (u64, Cow<'_, Extent>)> {
-        self.slot_of(seq).skip_while(move |(first, extent)| last_of(*first, extent) < seq)
+        let all = self.slots_around(seq, move |_, last| last < seq);
+        all.skip_while(move |(first, extent)| last_of(*first, extent) < seq)
     }
 
     // From the slot on in which `seq` would be.
-    fn slot_of(&self, seq: u64) -> impl Iterator<Item = (u64, Cow<'_, Extent>)> {
+    fn slots_around(
+        &self,
+        seq: u64,
+        skip: impl Fn(u64, u64) -> bool + Copy,
+    ) -> impl Iterator<Item = (u64, Cow<'_, Extent>)> {
         let start = self.slots.range(..=seq).next_back().map_or(seq, |(first, _)| *first);
-        self.slots.range(start..).flat_map(|(first, slot)| slot.extents(*first))
+        self.slots.range(start..).flat_map(move |(first, slot)| slot.extents(*first, skip))
     }
 
     /// Those that have links.
@@ -193,10 +304,9 @@ impl Extents {
             Some((key, Slot::Pack(pack))) => pack.take(first - key, closed),
             Some((key, slot)) => {
                 let pack = match &*slot {
-                    Slot::One(extent) => Pack::of(extent),
+                    Slot::One(extent) => Pack::of(extent, first - key, closed),
                     Slot::Pack(_) => None,
                 };
-                let pack = pack.and_then(|mut pack| pack.take(first - key, closed).then_some(pack));
                 let taken = pack.is_some();
                 pack.into_iter().for_each(|pack| *slot = Slot::Pack(pack));
                 taken
@@ -230,8 +340,7 @@ impl Extents {
                 }
                 // Those that were to be taken apart have been.
                 Slot::Pack(pack) if (first..=last).contains(key) => {
-                    let bytes = u64::from(pack.size) * pack.width;
-                    gone([pack.file; 2], false, Removed { count: pack.width, bytes });
+                    gone([pack.file; 2], false, Removed { count: pack.width, bytes: pack.bytes() });
                     dead.push(*key);
                 }
                 Slot::Pack(_) => {}
@@ -289,7 +398,7 @@ impl Extents {
         let behind = key + at + u64::from(extent.width);
         self.slots.insert(key + at, Slot::One(extent));
         for (first, pack) in [(key, left), (behind, right)] {
-            if !pack.members.is_empty() {
+            if let Some(pack) = pack {
                 self.more += pack.members.len() - 1;
                 self.slots.insert(first, Slot::Pack(pack));
             }
@@ -302,7 +411,9 @@ impl Extents {
         const SLACK: u64 = 3;
         let heap = |slot: &Slot| match slot {
             Slot::One(extent) => extent.heap_bytes(),
-            Slot::Pack(pack) => (pack.members.capacity() * size_of::<Member>()) as u64,
+            Slot::Pack(pack) => {
+                (pack.members.capacity() * size_of::<Member>() + pack.sizes.words.capacity() * 8) as u64
+            }
         };
         self.slots.len() as u64 * (size_of::<Slot>() as u64 + 8) * SLACK / 2
             + self.slots.values().map(heap).sum::<u64>()
@@ -385,10 +496,9 @@ mod tests {
             extents.slots.len()
         };
         assert_eq!(other(|_| {}), 2, "a pack, and the newest");
-        let changes: [fn(&mut Extent); 6] = [
+        let changes: [fn(&mut Extent); 5] = [
             |one| one.region.file = 2,
             |one| one.region.offset = 0,
-            |one| one.sizes = Sizes::Same(7),
             |one| one.linked = true,
             |one| one.span = 2,
             |one| _ = one.remove(5, 5),
@@ -402,6 +512,44 @@ mod tests {
         extents.insert(900, extent(3));
         extents.close_before(900);
         assert_eq!(extents.slots.len(), 3, "a number is missing before the third");
+    }
+
+    #[test]
+    fn lengths_take_the_bits_in_which_they_differ() {
+        let varied = |nth: u64| {
+            let sizes = (0..WIDTH).map(|place| 300 + (place * 7 + nth as u32 * 13) % 120);
+            Extent { sizes: Sizes::Short(sizes.map(|size| size as u16).collect()), ..extent(nth) }
+        };
+        let mut extents = Extents::default();
+        for nth in 0..300 {
+            let seq = nth * u64::from(WIDTH);
+            extents.insert(seq, varied(nth));
+            extents.close_before(seq);
+        }
+        assert!(extents.slots.len() < 10, "{}", extents.slots.len());
+        let bits = 300 * u64::from(WIDTH) * 7;
+        assert!(extents.memory_bytes() < bits / 8 * 5 / 4, "{}", extents.memory_bytes());
+        // From the front, from the middle, and what is left.
+        let mut removed = Vec::new();
+        let ranges = [(0, 0), (0, 2_999), (10_100, 10_100), (20_000, 39_999)];
+        for (first, last) in ranges {
+            extents.remove(first, last, |_, _, one| removed.push(one));
+        }
+        for (first, found) in extents.iter() {
+            let original = varied(first / u64::from(WIDTH));
+            for place in found.places() {
+                let at = (first % u64::from(WIDTH) + place) as usize;
+                assert_eq!(found.sizes.get(place as usize), original.sizes.get(at), "{first} {place}");
+            }
+        }
+        let bytes: u64 = (0..300).map(|nth| varied(nth).bytes()).sum();
+        extents.remove(0, u64::MAX, |_, _, one| removed.push(one));
+        assert_eq!(removed.iter().map(|one| one.bytes).sum::<u64>(), bytes);
+        assert_eq!(removed.iter().map(|one| one.count).sum::<u64>(), 300 * u64::from(WIDTH));
+        let far = |size| Extent { sizes: Sizes::Same(size), ..extent(1) };
+        assert!(Pack::of(&extent(0), u64::from(WIDTH), &far(u32::MAX)).is_some_and(|mut pack| {
+            pack.take(2 * u64::from(WIDTH), &far(200)) && pack.extents(|_, _| false).count() == 3
+        }));
     }
 
     #[test]
