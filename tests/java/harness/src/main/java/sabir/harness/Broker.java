@@ -53,6 +53,7 @@ public final class Broker implements AutoCloseable {
     private final long sweepMs;
     private final boolean secured;
     private final boolean activeMq;
+    private boolean indexed = true;
     /** What a bridge is told besides: the address that it leads to, and the user that it logs in as. */
     private List<String> bridge = List.of();
     private Process process;
@@ -99,6 +100,18 @@ public final class Broker implements AutoCloseable {
      */
     public static Broker secured() {
         return start(SWEEP_MS, true);
+    }
+
+    /** A process of the test's own whose Sabir makes no checkpoint: a start after a kill has the log and nothing else. */
+    public static Broker withoutIndex() {
+        try {
+            Broker broker = new Broker(scratch(), SWEEP_MS, false, Peer.isActiveMq());
+            broker.indexed = false;
+            broker.launch();
+            return broker;
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
     }
 
     /** ActiveMQ with its KahaDB, whichever broker this run is against. */
@@ -209,6 +222,25 @@ public final class Broker implements AutoCloseable {
         RUNNING.remove(process);
     }
 
+    /** Removes, of one that was killed, what is left of an index. */
+    public void removeIndex() {
+        try {
+            Path index = activeMq ? data.resolve("kahadb/db.data") : data.resolve("journal/checkpoint");
+            Files.deleteIfExists(index);
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    /** What it has logged since it was started first. */
+    public String log() {
+        try {
+            return Files.readString(Path.of(data + ".log"));
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
     /** Starts it again on the same data and port; comes back when it is ready. */
     public void restart() {
         kill();
@@ -232,6 +264,10 @@ public final class Broker implements AutoCloseable {
             List<String> command = activeMq ? activeMq(listen) : sabir(listen);
             ProcessBuilder builder = new ProcessBuilder(command);
             builder.environment().put("SABIR_LIMITS__SWEEP_INTERVAL_MS", Long.toString(sweepMs));
+            if (!indexed && !activeMq) {
+                builder.environment().put("SABIR_STORES__JOURNAL__CHECKPOINT_BYTES", Long.toString(1L << 40));
+                builder.environment().put("SABIR_STORES__JOURNAL__CHECKPOINT_INTERVAL_MS", "86400000");
+            }
             if (secured && !activeMq) {
                 builder.environment().put("SABIR_AUTHORIZATION", RIGHTS);
                 addUser("ann", "ann's secret");
