@@ -254,7 +254,7 @@ fn compacting_gives_back_what_was_consumed_and_leaves_the_rest_as_it_was() {
         client.publish("/topic/news", body.as_bytes()).expect("stored");
     }
     client.subscribe("s", "/queue/orders", "client-individual", MESSAGES as usize).expect("subscribed");
-    let gone = |number: u64| number % LEFT != 0;
+    let gone = |number: u64| !number.is_multiple_of(LEFT);
     consume(&mut client, MESSAGES, gone);
     consume(&mut late, MESSAGES, gone);
     drop((client, late));
