@@ -304,16 +304,6 @@ impl Engine {
             let max = limits.max_prepared;
             return Err(format!("there are {max} prepared branches already (limits.max_prepared)"));
         }
-        let is_long = |item: &Item| match item {
-            Item::Held { message, .. } => message.stored_body().is_some(),
-            Item::Spilled(_) => false,
-        };
-        if transaction.items.iter().any(is_long) {
-            // What is kept of a prepared branch does not name the logs of bodies.
-            return Err(
-                "a message whose body came in pieces (limits.max_held_body) cannot be prepared".to_owned()
-            );
-        }
         let items = self.branches.items + transaction.items.len() + transaction.settled.len();
         if items > limits.max_prepared_items {
             let max = limits.max_prepared_items;

@@ -465,7 +465,12 @@ impl Facts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Body<'m> {
     Message(&'m Message),
-    Stored { durable: Option<(LogId, u64)>, temporary: Option<(LogId, u64)> },
+    Stored {
+        durable: Option<(LogId, u64)>,
+        temporary: Option<(LogId, u64)>,
+        /// Its body, if that came in pieces.
+        apart: Option<&'m Arc<StoredBody>>,
+    },
 }
 
 impl Engine {
@@ -528,7 +533,7 @@ impl Engine {
         }
         let (mut durable_at, mut temporary_at) = match body {
             Body::Message(_) => (None, None),
-            Body::Stored { durable, temporary } => (durable, temporary),
+            Body::Stored { durable, temporary, .. } => (durable, temporary),
         };
         let mut need = None;
         for (target, durable) in targets {
@@ -558,10 +563,12 @@ impl Engine {
                 }
                 (None, Body::Stored { .. }) => continue,
             }
-            if let Body::Message(message) = body
-                && let Some(body) = message.stored_body()
-            {
-                self.delayed.hold_body(log, seq, body, &mut self.pending);
+            let apart = match body {
+                Body::Message(message) => message.stored_body(),
+                Body::Stored { apart, .. } => apart,
+            };
+            if let Some(apart) = apart {
+                self.delayed.hold_body(log, seq, apart, &mut self.pending);
             }
             if durable {
                 self.pending.want_durable();

@@ -16,6 +16,7 @@ use crate::transaction::{Hidden, Item, Settled, Spilled, Transaction};
 use bytes::Bytes;
 use sabir_model::fields::{self, number as field};
 use sabir_model::store::LogId;
+use sabir_model::stored::StoredAt;
 use sabir_model::verb::Outcome;
 use sabir_model::{Branch, Destination};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,7 @@ const DELAYED: u16 = 4;
 const SEQUENCE: u16 = 5;
 const PRODUCER: u16 = 6;
 const PRODUCER_USER: u16 = 7;
+const BODY: u16 = 8;
 
 /// What the store has kept of one branch, before the queues are looked up.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +67,8 @@ struct KeptItem {
     delayed: Vec<Destination>,
     /// Its place in the count of its producer: the name and the user of that, and the count.
     sequenced: Option<(Box<str>, Option<Box<str>>, u64)>,
+    /// Where its body lies, if that came in pieces: this key holds it, as those of lanes hold theirs.
+    body: Option<StoredAt>,
 }
 
 /// A settled entry.
@@ -111,12 +115,15 @@ impl KeptItem {
                 fields::put(&mut out, PRODUCER_USER, user.as_bytes());
             }
         }
+        if let Some(body) = self.body {
+            fields::put(&mut out, BODY, &body.encode());
+        }
         out
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (mut facts, mut at, mut routes, mut delayed) = (None, None, Vec::new(), Vec::new());
-        let (mut producer, mut user, mut sequence) = (None, None, None);
+        let (mut producer, mut user, mut sequence, mut body) = (None, None, None, None);
         for one in fields::iter(bytes) {
             let (number, value) = one.ok()?;
             match number {
@@ -137,6 +144,7 @@ impl KeptItem {
                 SEQUENCE => sequence = Some(u64_at(value, 0)?),
                 PRODUCER => producer = Some(text(value)?),
                 PRODUCER_USER => user = Some(text(value)?),
+                BODY => body = Some(StoredAt::decode(value)?),
                 _ => {}
             }
         }
@@ -144,7 +152,7 @@ impl KeptItem {
             (Some(producer), Some(sequence)) => Some((producer, user, sequence)),
             _ => None,
         };
-        Some(KeptItem { facts: facts?, at: at?, routes, delayed, sequenced })
+        Some(KeptItem { facts: facts?, at: at?, routes, delayed, sequenced, body })
     }
 }
 
@@ -309,6 +317,11 @@ impl Engine {
         for at in 0..=prepared.chunks {
             self.pending.delete(keys::key(KeyKind::Prepared(prepared.number, at)));
         }
+        for item in &prepared.transaction.items {
+            if let Item::Spilled(Spilled { body: Some(body), .. }) = item {
+                body.touch(self.pending.id.0);
+            }
+        }
         self.pending.want_durable();
     }
 
@@ -331,6 +344,7 @@ impl Engine {
                 delayed: spilled.delayed.as_deref().unwrap_or_default().to_vec(),
                 sequenced: one
                     .map(|one| (one.producer.name.clone(), one.producer.user.clone(), one.sequence)),
+                body: spilled.body.as_ref().map(|body| body.at()),
             });
         }
         let logs = transaction.hidden.iter().filter(|hidden| hidden.durable_next > 0);
@@ -402,6 +416,7 @@ impl Engine {
             temporary: None,
             routes,
             delayed: (!item.delayed.is_empty()).then(|| item.delayed.into()),
+            body: item.body.map(|at| self.bodies.recover(at)),
             message: None,
         })
     }
@@ -459,8 +474,10 @@ mod tests {
             routes: vec![1, 2],
             delayed: vec![Destination::queue("q").unwrap(), Destination::topic("t").unwrap()],
             sequenced: Some(("p".into(), Some("ann".into()), 4)),
+            body: Some(StoredAt { log: 3 << 60 | 5, len: 100 << 20 }),
         };
-        let plain = KeptItem { routes: Vec::new(), delayed: Vec::new(), sequenced: None, ..item.clone() };
+        let plain =
+            KeptItem { routes: Vec::new(), delayed: Vec::new(), sequenced: None, body: None, ..item.clone() };
         let outcomes = [
             Outcome::Accept,
             Outcome::Reject { reason: "no".to_owned() },

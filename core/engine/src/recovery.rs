@@ -103,12 +103,12 @@ impl Engine {
                 engine.drop_key(keys::key(KeyKind::Body(log, seq)));
             }
         }
-        engine.bodies.recovered(&mut engine.pending);
         engine.delayed.recovered(engine.number_next);
         found.producers.into_iter().for_each(|producer| engine.duplicates.recover(producer));
         let max = engine.config.limits.max_remembered_producers;
         engine.duplicates.shrink(max, &mut engine.pending);
         prepared.into_iter().for_each(|kept| engine.recover_prepared(kept));
+        engine.bodies.recovered(&mut engine.pending);
         Ok(engine)
     }
 

@@ -24,6 +24,7 @@ use crate::slab::Key;
 use crate::subscription::{Subscription, Unsettled};
 use bytes::Bytes;
 use sabir_model::store::{LogId, TEMPORARY};
+use sabir_model::stored::StoredBody;
 use sabir_model::verb::{Answer, Outcome, Reason, Refusal, Transact};
 use sabir_model::{Destination, Message};
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub(crate) struct Spilled {
     pub routes: Vec<Key<Queue>>,
     /// It is delayed: where it goes then.
     pub delayed: Option<Arc<[Destination]>>,
+    /// Its body, if that came in pieces.
+    pub body: Option<Arc<StoredBody>>,
     /// The message, where it is still at hand: then it need not be read again.
     pub message: Option<Message>,
 }
@@ -330,7 +333,8 @@ impl Engine {
             *self.promised.entry(*queue).or_default() += 1;
         }
         let delayed = is_delayed.then_some(destinations);
-        Spilled { facts, durable, temporary, routes, delayed, message: None }
+        let body = message.stored_body().cloned();
+        Spilled { facts, durable, temporary, routes, delayed, body, message: None }
     }
 
     /// Makes all of it count.
@@ -426,11 +430,12 @@ impl Engine {
             Item::Held { message, destinations, .. } => {
                 self.apply(host, &destinations, &message, routes, true, sent_by)
             }
-            Item::Spilled(Spilled { facts, durable, temporary, routes, delayed, message }) => {
+            Item::Spilled(Spilled { facts, durable, temporary, routes, delayed, body: apart, message }) => {
+                let apart = apart.as_ref();
                 self.counters.published += 1;
                 self.keep_promises(&routes);
                 if let Some(destinations) = delayed {
-                    let body = Body::Stored { durable, temporary };
+                    let body = Body::Stored { durable, temporary, apart };
                     if let Ok(need) = self.delay_body(host, &destinations, &facts, body, sent_by) {
                         return need;
                     }
@@ -444,7 +449,7 @@ impl Engine {
                     }
                     None => {
                         for to in routes {
-                            self.link_spilled(to, &facts, durable, temporary);
+                            self.link_spilled(to, &facts, durable, temporary, apart);
                         }
                     }
                 }
@@ -479,13 +484,14 @@ impl Engine {
         facts: &Facts,
         durable: Option<(u64, u64)>,
         temporary: Option<(u64, u64)>,
+        body: Option<&Arc<StoredBody>>,
     ) {
         let Some(queue) = self.queues.get_mut(to) else { return };
         let keeps = queue.traits.durable && facts.persistent;
         let (place, from) = if keeps { (Place::Durable, durable) } else { (Place::Temporary, temporary) };
         let Some(from) = from else { return };
         let at = queue.lane(facts.priority);
-        let seq = queue.admit_stored(to, at, facts.size, place, None, &mut self.pending);
+        let seq = queue.admit_stored(to, at, facts.size, place, body, &mut self.pending);
         let lane = &mut queue.lanes[at];
         if facts.expiration_ms != 0 {
             self.expiring = true;

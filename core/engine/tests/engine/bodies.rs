@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bodies in pieces: where they lie, and for how long.
 
-use crate::broker::{Broker, Draft, Reaction, draft, subscribe};
+use crate::broker::{Broker, Draft, Reaction, branch, draft, subscribe};
 use sabir_engine::{Config, DeadLetter, Limits, Policy};
 use sabir_model::verb::{Outcome, Reason, Subscribe, Transact, Verb};
+use sabir_model::{BranchAct, BranchStep};
 
 const PIECES: [&[u8]; 3] = [b"one ", b"two ", b"three"];
 
@@ -198,5 +199,121 @@ fn a_long_message_is_put_off_dies_and_is_paged_like_any_other() {
         }
         assert_eq!(broker.store.bodies(), (0, 0), "persistent {persistent}");
         broker.close(2);
+    }
+}
+
+/// A branch with one long message is prepared by session 1.
+fn prepared(broker: &mut Broker, draft: Draft<'_>) {
+    assert_eq!(broker.branch(1, 7, BranchAct::Begin, 9), Reaction::Done);
+    let token = broker.publish_long(1, 7, draft, &PIECES);
+    assert_eq!(broker.answer(1, token), Some(Reaction::Done));
+    assert_eq!(broker.branch(1, 0, BranchAct::Prepare, 9), Reaction::Done);
+    broker.commit();
+    assert_eq!(broker.store.bodies(), (3, 0));
+}
+
+#[test]
+fn a_prepared_branch_holds_its_long_messages_over_restarts_until_it_ends() {
+    for restarts in [0, 1, 3] {
+        for end in [BranchAct::Commit, BranchAct::Rollback] {
+            // What is at hand for a commit that comes soon, and what is not.
+            for memory_bytes in [1 << 20, 1] {
+                let limits = Limits { memory_bytes, ..Limits::default() };
+                let mut broker = Broker::with(Config { limits, ..Config::default() });
+                broker.open(1);
+                broker.produce(1, 1, &["queue://A", "queue://B"]);
+                prepared(&mut broker, draft("long"));
+                for _ in 0..restarts {
+                    broker = broker.crash(usize::MAX);
+                    broker.open(1);
+                    broker.commit();
+                    assert_eq!((broker.store.bodies(), broker.prepared(1)), ((3, 0), vec![9]));
+                }
+                assert_eq!(broker.branch(1, 0, end, 9), Reaction::Done);
+                broker.commit();
+                if end == BranchAct::Commit {
+                    assert_eq!(broker.store.bodies(), (3, 2));
+                    // What was committed outlives a crash as if it had been published.
+                    broker = broker.crash(usize::MAX);
+                    broker.open(2);
+                    for (id, queue) in [(1, "queue://A"), (2, "queue://B")] {
+                        broker.subscribe(2, id, &[queue], 10);
+                        accept(&mut broker, 2);
+                    }
+                }
+                broker.commit();
+                assert_eq!(broker.store.bodies(), (0, 0), "{restarts} restarts, {end:?}");
+                assert_eq!(broker.engine.stats().bytes, 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_message_of_a_branch_that_was_never_prepared_for_sure_is_gone_after_a_crash() {
+    let mut broker = broker(&["queue://Q"]);
+    assert_eq!(broker.branch(1, 7, BranchAct::Begin, 9), Reaction::Done);
+    broker.publish_long(1, 7, draft("long"), &PIECES);
+    broker.commit();
+    broker.auto_commit = false;
+    let step = BranchStep::new(BranchAct::Prepare, branch(9));
+    let token = broker.send(1, 0, 0, Verb::Branch(Box::new(step)));
+    assert_eq!(broker.answer(1, token), None);
+    let mut broker = broker.crash(0);
+    broker.open(1);
+    broker.commit();
+    assert_eq!((broker.store.bodies(), broker.prepared(1)), ((0, 0), Vec::new()));
+}
+
+#[test]
+fn a_long_message_of_a_branch_may_be_delayed_and_need_not_be_persistent() {
+    for (persistent, restart) in [(true, false), (true, true), (false, false)] {
+        let mut broker = broker(&["queue://Q"]);
+        let due = broker.now.unix_ms + 5_000;
+        prepared(&mut broker, Draft { persistent, deliver_at_ms: due, ..draft("long") });
+        if restart {
+            broker = broker.crash(usize::MAX);
+            broker.open(1);
+        }
+        assert_eq!(broker.branch(1, 0, BranchAct::Commit, 9), Reaction::Done);
+        broker.commit();
+        broker.open(2);
+        broker.subscribe(2, 1, &["queue://Q"], 10);
+        assert!(broker.got_long(2).is_empty());
+        broker.pass(6_000);
+        accept(&mut broker, 2);
+        assert_eq!(broker.store.bodies(), (0, 0), "persistent {persistent}, restart {restart}");
+    }
+    let mut broker = broker(&["queue://Q"]);
+    prepared(&mut broker, Draft { persistent: false, ..draft("long") });
+    assert_eq!(broker.branch(1, 0, BranchAct::Commit, 9), Reaction::Done);
+    broker.open(2);
+    broker.subscribe(2, 1, &["queue://Q"], 10);
+    accept(&mut broker, 2);
+    broker.commit();
+    assert_eq!(broker.store.bodies(), (0, 0));
+}
+
+#[test]
+fn a_long_message_that_a_branch_consumes_stays_until_it_is_committed() {
+    for end in [BranchAct::Commit, BranchAct::Rollback] {
+        let mut broker = broker(&["queue://Q"]);
+        publish(&mut broker);
+        broker.subscribe(1, 1, &["queue://Q"], 10);
+        let tag = broker.got_long(1)[0].0.tag;
+        assert_eq!(broker.branch(1, 7, BranchAct::Begin, 9), Reaction::Done);
+        broker.settle_in(1, 7, 1, tag, Outcome::Accept);
+        assert_eq!(broker.branch(1, 0, BranchAct::Prepare, 9), Reaction::Done);
+        let mut broker = broker.crash(usize::MAX);
+        broker.open(1);
+        broker.commit();
+        assert_eq!(broker.store.bodies(), (3, 1));
+        assert_eq!(broker.branch(1, 0, end, 9), Reaction::Done);
+        broker.subscribe(1, 1, &["queue://Q"], 10);
+        broker.commit();
+        if end == BranchAct::Rollback {
+            accept(&mut broker, 1);
+        }
+        assert_eq!(broker.store.bodies(), (0, 0), "{end:?}");
     }
 }

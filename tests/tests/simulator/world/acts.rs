@@ -140,8 +140,7 @@ impl World {
         let sequence = is_counting(client).then(|| self.clients[client].count(target));
         let mut message = write_message(&fixed, id, size, sequence);
         let tx = if self.random.chance(70) { self.clients[client].tx } else { None };
-        // A branch with such a message cannot be prepared.
-        if tx.is_none() && self.random.chance(6) {
+        if self.random.chance(6) {
             message = self.in_pieces(id, &message);
         }
         // Order is promised among messages of one producer, one priority and one mode that every selector treats alike.

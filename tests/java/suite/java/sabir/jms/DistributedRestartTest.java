@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package sabir.jms;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import java.util.List;
+import java.util.Random;
+import javax.jms.BytesMessage;
 import javax.jms.DeliveryMode;
 import javax.jms.Message;
 import javax.jms.MessageProducer;
@@ -53,6 +56,39 @@ class DistributedRestartTest extends DistributedTransactionsBase {
         broker.restart();
         assertFalse(isListed(xa().getXAResource(), branches.committed));
         assertEquals(List.of(), drain(branches.other));
+    }
+
+    @Test
+    void longBodiesArePreparedAndComeBackWholeAfterARestart() throws Exception {
+        XASession session = xa();
+        XAResource resource = session.getXAResource();
+        Queue queue = session.createQueue(name);
+        byte[] body = new byte[5_000_000];
+        new Random(7).nextBytes(body);
+        Branch committed = branch("committed");
+        Branch rolledBack = branch("rolled back");
+        for (Branch branch : List.of(committed, rolledBack)) {
+            begin(resource, branch);
+            BytesMessage message = session.createBytesMessage();
+            message.writeBytes(body);
+            message.setStringProperty("branch", branch.qualifier());
+            session.createProducer(queue).send(message);
+            end(resource, branch);
+            assertEquals(XAResource.XA_OK, resource.prepare(branch));
+        }
+
+        broker.restart();
+
+        XAResource recovering = xa().getXAResource();
+        recovering.rollback(rolledBack);
+        recovering.commit(committed, false);
+        MessageConsumer consumer = session().createConsumer(queue);
+        BytesMessage received = (BytesMessage) receive(consumer);
+        assertEquals("committed", received.getStringProperty("branch"));
+        byte[] got = new byte[(int) received.getBodyLength()];
+        received.readBytes(got);
+        assertArrayEquals(body, got);
+        expectNothing(consumer);
     }
 
     @Test
