@@ -17,28 +17,7 @@ import sabir.harness.Broker;
 import sabir.harness.Peer;
 
 /** A network connector of a real ActiveMQ that forwards to this broker what is consumed here. */
-class BridgeTest extends JmsTest {
-    /** A session at that ActiveMQ. */
-    private Session at(Broker bridge) throws JMSException {
-        return auto(start(new ActiveMQConnectionFactory(bridge.uri())));
-    }
-
-    /** A topic forwards from when the bridge has subscribed there, which nobody tells. */
-    private static void awaitForwarding(Session there, Topic topic, MessageConsumer consumer) throws Exception {
-        eventually("the topic is forwarded", () -> {
-            try {
-                send(there, topic, "first");
-                return consumer.receive(ABSENCE_MS) != null;
-            } catch (JMSException error) {
-                throw new IllegalStateException(error);
-            }
-        });
-        Message late = consumer.receive(ABSENCE_MS);
-        while (late != null) {
-            late = consumer.receive(ABSENCE_MS);
-        }
-    }
-
+class BridgeTest extends BridgeBase {
     @Test
     void whatIsConsumedHereIsForwardedAlsoIfItsConsumerWasThereBeforeTheBridge() throws Exception {
         Session session = session();

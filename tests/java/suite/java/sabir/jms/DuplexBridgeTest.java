@@ -25,28 +25,7 @@ import org.junit.jupiter.api.Test;
 import sabir.harness.Broker;
 
 /** A duplex network connector of a real ActiveMQ: over its one connection this broker forwards what is consumed there. */
-class DuplexBridgeTest extends JmsTest {
-    /** A session at that ActiveMQ. */
-    private Session at(Broker bridge) throws JMSException {
-        return auto(start(new ActiveMQConnectionFactory(bridge.uri())));
-    }
-
-    /** Sends until something arrives: when a topic is subscribed to over a bridge nobody tells. */
-    private static void awaitForwarding(Session from, Topic topic, MessageConsumer consumer) throws Exception {
-        eventually("the topic is forwarded", () -> {
-            try {
-                send(from, topic, "first");
-                return consumer.receive(ABSENCE_MS) != null;
-            } catch (JMSException error) {
-                throw new IllegalStateException(error);
-            }
-        });
-        Message late = consumer.receive(ABSENCE_MS);
-        while (late != null) {
-            late = consumer.receive(ABSENCE_MS);
-        }
-    }
-
+class DuplexBridgeTest extends BridgeBase {
     @Test
     void whatIsConsumedThereIsForwardedFromHereAndWhatIsConsumedHereFromThere() throws Exception {
         Broker bridge = closing(Broker.duplexBridgeTo(brokerUri()));
@@ -78,10 +57,7 @@ class DuplexBridgeTest extends JmsTest {
         awaitForwarding(here, topic, consumerThere);
         awaitForwarding(there, topic, consumerHere);
         for (MessageConsumer consumer : new MessageConsumer[] {consumerThere, anotherThere, consumerHere}) {
-            Message late = consumer.receive(ABSENCE_MS);
-            while (late != null) {
-                late = consumer.receive(ABSENCE_MS);
-            }
+            passOver(consumer);
         }
         send(here, topic, "from here");
         for (MessageConsumer consumer : new MessageConsumer[] {consumerThere, anotherThere, consumerHere}) {
