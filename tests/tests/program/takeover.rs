@@ -7,6 +7,7 @@ use sabir_protocol_openwire::codec::{
 };
 use sabir_tests::process::{PATIENCE, plugins, program};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -77,11 +78,17 @@ fn write_kahadb(directory: &Path) {
     fs::write(directory.join("db-1.log"), bytes).expect("written");
 }
 
-/// Whether the importer has written that it has ended.
+/// Whether the importer has written that it has ended, in a folder that others cannot enter.
 fn has_told(reports: &Path) -> bool {
-    let entries = fs::read_dir(reports).expect("a folder").flatten();
-    // The program takes the file away meanwhile.
-    entries.filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| text.contains("\"report\""))
+    // The program takes the folder away meanwhile.
+    let folders = fs::read_dir(reports).expect("a folder").flatten();
+    let open = |folder: &fs::DirEntry| folder.metadata().is_ok_and(|about| about.mode() & 0o077 != 0);
+    let told = |folder: fs::DirEntry| {
+        assert!(!open(&folder), "others can enter {:?}", folder.file_name());
+        let files = fs::read_dir(folder.path()).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_to_string(file.path()).ok()).any(|text| text.contains("\"report\""))
+    };
+    folders.into_iter().any(told)
 }
 
 fn killed_when_it_has_told(child: &mut Child, reports: &Path) {
@@ -94,7 +101,7 @@ fn killed_when_it_has_told(child: &mut Child, reports: &Path) {
     child.kill().expect("killed");
     assert!(!child.wait().expect("ended").success(), "it had ended by itself");
     for left in fs::read_dir(reports).expect("a folder").flatten() {
-        fs::remove_file(left.path()).expect("removed");
+        fs::remove_dir_all(left.path()).expect("removed");
     }
 }
 

@@ -24,6 +24,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,13 +96,13 @@ pub fn run(words: &[String]) -> Result<Exit, Failure> {
         .map_err(|error| (format!("{}: {error}", arguments.directory.display()), Exit::Failure))?;
     let origin = format!("{name} {}", directory.display());
     let sent = begin(&subject, &origin, arguments.add)?;
-    let report = std::env::temp_dir().join(format!("sabir-import-{}.jsonl", std::process::id()));
+    // A folder that nobody else can foresee or enter: others have files where temporary ones lie. It goes by itself.
+    let mine = std::fs::Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix("sabir-import-").permissions(mine).tempdir();
+    let folder = folder.map_err(|error| (format!("a folder for the report: {error}"), Exit::Failure))?;
+    let report = folder.path().join("report.jsonl");
     let step = |sent: bool| {
-        let config = configure(&subject.config, name, &importer, &arguments, &directory, &report, sent)?;
-        let told = import(config, &report);
-        // What lies where temporary files lie is nobody's.
-        let _ = std::fs::remove_file(&report);
-        told
+        import(configure(&subject.config, name, &importer, &arguments, &directory, &report, sent)?, &report)
     };
     let mut told = match sent {
         Some(told) => told,
