@@ -456,15 +456,16 @@ fn paced(place: &Place<'_>, load: &Load) -> Result<Vec<Figure>> {
     ])
 }
 
+/// A million messages in.
+fn fill(broker: &Broker) -> Load {
+    let load = broker.load("bench.backlog", Pace::Count { messages: BACKLOG_MESSAGES });
+    Load { producers: 4, consumers: 0, size_bytes: BACKLOG_SIZE_BYTES, ..load }
+}
+
 /// A million messages in, then out, by a broker that did nothing else.
 fn backlog(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
     let broker = Broker::sabir(built, place.under)?;
-    let fill = Load {
-        producers: 4,
-        consumers: 0,
-        size_bytes: BACKLOG_SIZE_BYTES,
-        ..broker.load("bench.backlog", Pace::Count { messages: BACKLOG_MESSAGES })
-    };
+    let fill = fill(&broker);
     let filled = run(&place.programs.load, &fill)?;
     let (full, _) = broker.memory_bytes()?;
     let drained = run(&place.programs.load, &Load { producers: 0, consumers: 4, ..fill })?;
@@ -481,12 +482,7 @@ fn backlog(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
 /// allocator's share grows with what a broker has done, whatever waits there, and is not to be taken for the backlog's.
 fn deep_backlog(built: &Built, place: &Place<'_>) -> Result<Vec<Figure>> {
     let broker = Broker::sabir(built, place.under)?;
-    let fill = Load {
-        producers: 4,
-        consumers: 0,
-        size_bytes: BACKLOG_SIZE_BYTES,
-        ..broker.load("bench.backlog", Pace::Count { messages: BACKLOG_MESSAGES })
-    };
+    let fill = fill(&broker);
     let pace = Pace::Count { messages: DEEP_MESSAGES };
     run(&place.programs.load, &Load { consumers: 4, pace, ..fill.clone() })?;
     run(&place.programs.load, &fill)?;

@@ -88,8 +88,10 @@ impl Grouping {
     /// It is durable, and `there` senders came meanwhile: those in it are about to hear so and to come back.
     pub fn synced(&mut self, took: Duration, there: u32) {
         // Disks stall now and then: one sync of 10 ms among hundreds of 0.5 ms says nothing about the next.
-        let took = if self.sync.is_zero() { took } else { took.min(self.sync * 2) };
-        self.sync = if self.sync.is_zero() { took } else { (self.sync * 15 + took) / 16 };
+        self.sync = match self.sync {
+            Duration::ZERO => took,
+            sync => (sync * 15 + took.min(sync * 2)) / 16,
+        };
         self.coming = std::mem::take(&mut self.inside).saturating_add(there);
     }
 }

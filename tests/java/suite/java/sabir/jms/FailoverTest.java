@@ -140,33 +140,11 @@ class FailoverTest extends JmsTest {
         assertEquals(List.of(numbers(0, count)), all(queue));
     }
 
-    /** Sends one message whose answer never comes, and waits until the broker has it. */
-    private CompletableFuture<Void> sendUnanswered(Session session, Queue queue, String text) throws Exception {
-        MessageProducer producer = session.createProducer(queue);
-        gate.swallowAnswers();
-        CompletableFuture<Void> sent = CompletableFuture.runAsync(() -> {
-            try {
-                producer.send(session.createTextMessage(text));
-            } catch (JMSException error) {
-                throw new IllegalStateException(error);
-            }
-        });
-        Session watching = session();
-        eventually("the broker has the message", () -> {
-            try {
-                return watching.createBrowser(queue).getEnumeration().hasMoreElements();
-            } catch (JMSException error) {
-                throw new IllegalStateException(error);
-            }
-        });
-        return sent;
-    }
-
     @Test
     void aResentMessageIsRecognisedOnANewLink() throws Exception {
         Session session = auto(failover(""));
         Queue queue = session.createQueue(name);
-        CompletableFuture<Void> sent = sendUnanswered(session, queue, "once");
+        CompletableFuture<Void> sent = sendUnanswered(gate, session, queue, "once");
         gate.cut();
         sent.get(PATIENCE_MS, TimeUnit.MILLISECONDS);
         assertEquals(List.of("once"), all(queue));
@@ -176,7 +154,7 @@ class FailoverTest extends JmsTest {
     void aResentMessageIsRecognisedByABrokerThatWasKilledMeanwhile() throws Exception {
         Session session = auto(failover(""));
         Queue queue = session.createQueue(name);
-        CompletableFuture<Void> sent = sendUnanswered(session, queue, "once");
+        CompletableFuture<Void> sent = sendUnanswered(gate, session, queue, "once");
         killAndRestart();
         sent.get(PATIENCE_MS, TimeUnit.MILLISECONDS);
         assertEquals(List.of("once"), all(queue));

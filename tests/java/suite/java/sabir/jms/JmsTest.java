@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -20,6 +21,7 @@ import javax.jms.JMSException;
 import javax.jms.Message;
 import javax.jms.MessageConsumer;
 import javax.jms.MessageProducer;
+import javax.jms.Queue;
 import javax.jms.Session;
 import javax.jms.TextMessage;
 import org.apache.activemq.ActiveMQConnection;
@@ -28,6 +30,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.TestInfo;
 import sabir.harness.Broker;
+import sabir.harness.Gate;
 
 /** What all tests share: connections that are closed at the end, names of their own, and words for the usual steps. */
 abstract class JmsTest {
@@ -219,5 +222,28 @@ abstract class JmsTest {
             }
             TimeUnit.MILLISECONDS.sleep(5);
         }
+    }
+
+    /** Sends one message over a gate whose answer never comes, and waits until the broker has it. */
+    final CompletableFuture<Void> sendUnanswered(Gate gate, Session session, Queue queue, String text)
+            throws Exception {
+        MessageProducer producer = session.createProducer(queue);
+        gate.swallowAnswers();
+        CompletableFuture<Void> sent = CompletableFuture.runAsync(() -> {
+            try {
+                producer.send(session.createTextMessage(text));
+            } catch (JMSException error) {
+                throw new IllegalStateException(error);
+            }
+        });
+        Session watching = session();
+        eventually("the broker has the message", () -> {
+            try {
+                return watching.createBrowser(queue).getEnumeration().hasMoreElements();
+            } catch (JMSException error) {
+                throw new IllegalStateException(error);
+            }
+        });
+        return sent;
     }
 }

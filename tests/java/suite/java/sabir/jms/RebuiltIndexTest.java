@@ -11,7 +11,6 @@ import java.util.concurrent.TimeUnit;
 import javax.jms.JMSException;
 import javax.jms.Message;
 import javax.jms.MessageConsumer;
-import javax.jms.MessageProducer;
 import javax.jms.Queue;
 import javax.jms.Session;
 import javax.jms.Topic;
@@ -53,25 +52,7 @@ class RebuiltIndexTest extends DistributedTransactionsBase {
     private CompletableFuture<Void> sendUnanswered(Queue queue) throws Exception {
         ActiveMQConnection connection = start(new ActiveMQConnectionFactory(
                 "failover:(" + gate.uri() + ")?initialReconnectDelay=5&maxReconnectDelay=50"));
-        Session session = auto(connection);
-        MessageProducer producer = session.createProducer(queue);
-        gate.swallowAnswers();
-        CompletableFuture<Void> sent = CompletableFuture.runAsync(() -> {
-            try {
-                producer.send(session.createTextMessage("once"));
-            } catch (JMSException error) {
-                throw new IllegalStateException(error);
-            }
-        });
-        Session watching = session();
-        eventually("the broker has the message", () -> {
-            try {
-                return watching.createBrowser(queue).getEnumeration().hasMoreElements();
-            } catch (JMSException error) {
-                throw new IllegalStateException(error);
-            }
-        });
-        return sent;
+        return sendUnanswered(gate, auto(connection), queue, "once");
     }
 
     @Test
