@@ -127,6 +127,16 @@ fn an_import_that_is_killed_when_all_was_sent_does_not_begin_anew() {
     let stats = json(&["stats"], &data);
     assert_eq!(depth(&stats, "queue://orders", None), MESSAGES as u64, "{stats}");
     assert_eq!(stats["broker"]["messages"], MESSAGES, "no mark is left: {stats}");
-    let again = store(&["import-kahadb", directory], &data);
-    assert!(!again.status.success(), "it has finished: {again:?}");
+    // Whoever is killed when all is noted, and before the program has ended, runs it again: nothing is added.
+    for words in [&["import-kahadb", directory][..], &["import-kahadb", directory, "--add"]] {
+        let again = json(words, &data);
+        assert_eq!(again["queue_messages"], MESSAGES, "{again}");
+        assert!(again["notes"].to_string().contains("nothing was added"), "{again}");
+        assert_eq!(json(&["stats"], &data)["broker"]["messages"], MESSAGES);
+    }
+    // What is there now is something else.
+    fs::copy(kahadb.join("db-1.log"), kahadb.join("db-2.log")).expect("copied");
+    let more = store(&["import-kahadb", directory], &data);
+    let problem = String::from_utf8_lossy(&more.stderr);
+    assert!(!more.status.success() && problem.contains("not empty"), "{more:?}");
 }

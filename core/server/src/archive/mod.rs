@@ -25,7 +25,9 @@ pub const MARK: &[u8] = b"import unfinished";
 pub const FROM: &[u8] = b"import from";
 /// The key that it has besides once all of that is there; its value is the report, as JSON.
 pub const SENT: &[u8] = b"import sent";
-/// What both of them begin with, and the first key behind those that do.
+/// What keys begin with that stay when all is there: one for each place from which something was taken over.
+pub const DONE: &[u8] = b"imported ";
+/// What the keys begin with that go, and the first key behind those that do.
 const MARKS: [&[u8]; 2] = [b"import ", b"import!"];
 
 /// Told how much is done, in entries, and of how many.

@@ -6,7 +6,8 @@
 //! the protocol makes of it anyway, and nothing here knows what is imported.
 //!
 //! It may be killed at any time. Until all is there the importer keeps in the broker how far it has come. Only when the
-//! store says by a key that all is there, a second start of the broker takes that away, and the store's keys go last.
+//! store says by a key that all is there, a second start of the broker takes that away, and the store's keys go last. One
+//! stays, which says what was taken over: whoever is killed after that, and runs it again, adds nothing twice.
 
 use super::progress::Bar;
 use super::subject::Subject;
@@ -20,16 +21,19 @@ use bytes::Bytes;
 use clap::Parser;
 use sabir_host::{Registry, Store};
 use sabir_model::store::{Batch, Level, Op};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// How often it is looked how far the importer has come.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// So many bytes of an origin's name are in a key.
+const ORIGIN_IN_KEY: usize = 1_000;
 
 /// Take over what another broker has stored. The other broker must not run; nothing of its directory is changed. What was
 /// interrupted goes on when it is run again.
@@ -69,6 +73,59 @@ enum Line {
     Last { report: Value },
 }
 
+/// From where something is taken over, and what is there.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Origin {
+    /// The importer's name and the directory.
+    name: String,
+    /// The directory's files: how many, how long all together, and when the newest was written, in ns since 1970.
+    files: u64,
+    bytes: u64,
+    newest: u64,
+}
+
+/// What stays in the store when all was taken over.
+#[derive(Debug, Serialize, Deserialize)]
+struct Done {
+    origin: Origin,
+    report: Value,
+}
+
+/// How far an earlier run has come.
+enum Earlier {
+    /// Not to the end, if there was one.
+    Unfinished,
+    /// All was sent; what was reported of it.
+    Sent(Value),
+    /// All is there.
+    Finished(Value),
+}
+
+impl Origin {
+    fn of(importer: &str, directory: &Path) -> std::io::Result<Self> {
+        let name = format!("{importer} {}", directory.display());
+        let mut origin = Self { name, files: 0, bytes: 0, newest: 0 };
+        for entry in std::fs::read_dir(directory)? {
+            let about = entry?.metadata()?;
+            let written = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            if about.is_file() {
+                origin.files += 1;
+                origin.bytes += about.len();
+                origin.newest = origin.newest.max(written.as_nanos() as u64);
+            }
+        }
+        Ok(origin)
+    }
+
+    /// The key under which it is kept that all was taken over. No store takes longer keys, and of a path the end says more
+    /// than the beginning.
+    fn key(&self) -> Bytes {
+        let name = self.name.as_bytes();
+        let end = &name[name.len().saturating_sub(ORIGIN_IN_KEY)..];
+        [archive::DONE, end].concat().into()
+    }
+}
+
 fn wrong(problem: String) -> Failure {
     (problem, Exit::Configuration)
 }
@@ -92,10 +149,10 @@ pub fn run(words: &[String]) -> Result<Exit, Failure> {
     };
     let importer: Importer = serde_json::from_str(importer)
         .map_err(|error| wrong(format!("importers.{name} in the configuration: {error}")))?;
-    let directory = std::fs::canonicalize(&arguments.directory)
-        .map_err(|error| (format!("{}: {error}", arguments.directory.display()), Exit::Failure))?;
-    let origin = format!("{name} {}", directory.display());
-    let sent = begin(&subject, &origin, arguments.add)?;
+    let unreadable = |error| (format!("{}: {error}", arguments.directory.display()), Exit::Failure);
+    let directory = std::fs::canonicalize(&arguments.directory).map_err(unreadable)?;
+    let origin = Origin::of(name, &directory).map_err(unreadable)?;
+    let earlier = begin(&subject, &origin, arguments.add)?;
     // A folder that nobody else can foresee or enter: others have files where temporary ones lie. It goes by itself.
     let mine = std::fs::Permissions::from_mode(0o700);
     let folder = tempfile::Builder::new().prefix("sabir-import-").permissions(mine).tempdir();
@@ -104,15 +161,16 @@ pub fn run(words: &[String]) -> Result<Exit, Failure> {
     let step = |sent: bool| {
         import(configure(&subject.config, name, &importer, &arguments, &directory, &report, sent)?, &report)
     };
-    let mut told = match sent {
-        Some(told) => told,
-        None => step(false)?,
+    let (mut told, is_there) = match earlier {
+        Earlier::Finished(told) => (again(told), true),
+        Earlier::Sent(told) => (told, false),
+        Earlier::Unfinished => (step(false)?, false),
     };
-    if is_good(&told) {
+    if is_good(&told) && !is_there {
         all_sent(&subject, &told)?;
         let ended = step(true)?;
         match is_good(&ended) {
-            true => finish(&subject)?,
+            true => finish(&subject, origin, &told)?,
             false => told = ended,
         }
     }
@@ -128,35 +186,49 @@ fn is_good(told: &Value) -> bool {
     told["good"].as_bool().unwrap_or(false)
 }
 
-/// Notes in the store that it is only a part of what it shall be; answers the report of an earlier run that has sent all.
-fn begin(subject: &Subject, origin: &str, add: bool) -> Result<Option<Value>, Failure> {
-    let store = subject.open_or_make()?;
-    let noted = note(&store, origin, add).and_then(|allowed| Ok((allowed, value_of(&store, archive::SENT)?)));
-    let closed = store.close().map_err(|error| subject.failure(&error));
-    let (allowed, sent) = noted.map_err(|error| subject.failure(&error))?;
-    closed?;
-    match allowed {
-        true => match sent.map(|told| serde_json::from_slice(&told)).transpose() {
-            Ok(told) => Ok(told),
-            Err(error) => Err((format!("the report in {}: {error}", subject.name()), Exit::Failure)),
-        },
-        false => {
-            let problem = format!("the store {} is not empty; --add adds to it", subject.name());
-            Err((problem, Exit::Failure))
-        }
+/// The report of an earlier run, with a note that says so.
+fn again(mut told: Value) -> Value {
+    let note =
+        "all of this was taken over before, and the directory is as it was then: nothing was added now";
+    match told["notes"].as_array_mut() {
+        Some(notes) => notes.push(note.into()),
+        None => told["notes"] = json!([note]),
     }
+    told
 }
 
-fn note(store: &Store, origin: &str, add: bool) -> sabir_host::Result<bool> {
-    if value_of(store, archive::FROM)?.is_some_and(|noted| noted[..] == *origin.as_bytes()) {
-        return Ok(true);
+/// Notes in the store that it is only a part of what it shall be, unless all is there; answers how far it has come.
+fn begin(subject: &Subject, origin: &Origin, add: bool) -> Result<Earlier, Failure> {
+    let store = subject.open_or_make()?;
+    let earlier = earlier(subject, &store, origin, add);
+    let closed = store.close().map_err(|error| subject.failure(&error));
+    let earlier = earlier?;
+    closed.map(|()| earlier)
+}
+
+fn earlier(subject: &Subject, store: &Store, origin: &Origin, add: bool) -> Result<Earlier, Failure> {
+    let failed = |error| subject.failure(&error);
+    let unreadable = |error| (format!("the report in {}: {error}", subject.name()), Exit::Failure);
+    let begun = value_of(store, archive::FROM).map_err(failed)?;
+    if begun.is_some_and(|from| from[..] == *origin.name.as_bytes()) {
+        return match value_of(store, archive::SENT).map_err(failed)? {
+            Some(told) => serde_json::from_slice(&told).map(Earlier::Sent).map_err(unreadable),
+            None => Ok(Earlier::Unfinished),
+        };
     }
-    if !archive::is_empty(store)? && (!add || archive::is_unfinished(store)?) {
-        return Ok(false);
+    if let Some(done) = value_of(store, &origin.key()).map_err(failed)? {
+        let done: Done = serde_json::from_slice(&done).map_err(unreadable)?;
+        if done.origin == *origin {
+            return Ok(Earlier::Finished(done.report));
+        }
     }
-    let value = Bytes::copy_from_slice(origin.as_bytes());
-    put(store, vec![Op::Put { key: Bytes::from_static(archive::FROM), value }])?;
-    Ok(true)
+    let is_empty = archive::is_empty(store).map_err(failed)?;
+    if !is_empty && (!add || archive::is_unfinished(store).map_err(failed)?) {
+        return Err((format!("the store {} is not empty; --add adds to it", subject.name()), Exit::Failure));
+    }
+    let value = Bytes::copy_from_slice(origin.name.as_bytes());
+    put(store, vec![Op::Put { key: Bytes::from_static(archive::FROM), value }]).map_err(failed)?;
+    Ok(Earlier::Unfinished)
 }
 
 fn value_of(store: &Store, key: &[u8]) -> sabir_host::Result<Option<Bytes>> {
@@ -175,10 +247,12 @@ fn all_sent(subject: &Subject, told: &Value) -> Result<(), Failure> {
     change(subject, vec![Op::Put { key: Bytes::from_static(archive::SENT), value }])
 }
 
-/// The store is whole.
-fn finish(subject: &Subject) -> Result<(), Failure> {
-    let keys = [archive::FROM, archive::SENT];
-    change(subject, keys.map(|key| Op::Delete { key: Bytes::from_static(key) }).into())
+/// The store is whole, and says what was taken over.
+fn finish(subject: &Subject, origin: Origin, told: &Value) -> Result<(), Failure> {
+    let key = origin.key();
+    let value = json!(Done { origin, report: told.clone() }).to_string().into();
+    let ended = [archive::FROM, archive::SENT].map(|key| Op::Delete { key: Bytes::from_static(key) });
+    change(subject, ended.into_iter().chain([Op::Put { key, value }]).collect())
 }
 
 fn change(subject: &Subject, ops: Vec<Op>) -> Result<(), Failure> {
