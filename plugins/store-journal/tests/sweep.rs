@@ -122,10 +122,11 @@ impl Subject {
     /// Says what is wrong when a flipped byte cost more than the record that it hit, or, of what nothing vouches for,
     /// the last batch.
     fn look_closely(&self, disk: &SimDisk) -> Result<bool, String> {
+        let damaged = disk.copy();
         let store = open(disk, &small()).map_err(|error| format!("it does not open: {error:?}"))?;
         let report = store.report();
         if report.cut.is_some() {
-            return self.look(disk, 1);
+            return self.look(&damaged, 1);
         }
         let mut lost: Vec<Bytes> = Vec::new();
         for (log, wanted) in &self.whole.logs {

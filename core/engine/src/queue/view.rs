@@ -194,11 +194,8 @@ impl View {
     /// The turn goes on; the consumer leaves the ring unless it `stays`.
     pub fn pass_turn(&mut self, stays: bool) {
         if let Some(ring) = self.rings.iter_mut().find(|ring| !ring.consumers.is_empty()) {
-            if stays {
-                ring.consumers.rotate_left(1);
-            } else {
-                ring.consumers.pop_front();
-            }
+            let had_it = ring.consumers.pop_front();
+            ring.consumers.extend(had_it.filter(|_| stays));
         }
     }
 
