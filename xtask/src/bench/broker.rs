@@ -2,7 +2,7 @@
 //! A broker under measurement: Sabir or a peer, in a process group and a folder of its own.
 
 use super::load::{Load, Pace, Seen};
-use super::process;
+use super::process::{self, Cpu};
 use super::table::About;
 use crate::workspace::Built;
 use anyhow::{Context, Result, bail, ensure};
@@ -147,8 +147,8 @@ impl Broker {
     }
 
     /// CPU time so far.
-    pub fn cpu_s(&self) -> Result<f64> {
-        process::cpu_s(self.pid)
+    pub fn cpu(&self) -> Result<Cpu> {
+        process::cpu(self.pid)
     }
 
     /// Resident memory now, and the most so far.

@@ -75,6 +75,7 @@ pub enum Metric {
     SyncsBefore,
     SyncsAfter,
     CpuUsPerMessage,
+    KernelUsPerMessage,
     LoadCpuUsPerMessage,
     LoadBusyPercent,
     DiskAllowsPerS,
@@ -104,6 +105,7 @@ impl Metric {
             Metric::SyncsBefore => "4 KiB syncs/s just before",
             Metric::SyncsAfter => "4 KiB syncs/s just after",
             Metric::CpuUsPerMessage => "CPU µs/message",
+            Metric::KernelUsPerMessage => "CPU µs/message in the kernel",
             Metric::LoadCpuUsPerMessage => "CPU µs/message of the load",
             Metric::LoadBusyPercent => "% that the load was busy",
             Metric::DiskAllowsPerS => "messages/s that disk and loopback allow",
@@ -130,7 +132,7 @@ impl Metric {
         match self {
             Metric::MessagesPerS | Metric::MessagesPerSync | Metric::FillPerS | Metric::DrainPerS => true,
             Metric::SyncsBefore | Metric::SyncsAfter => true,
-            Metric::CpuUsPerMessage | Metric::LoadCpuUsPerMessage => false,
+            Metric::CpuUsPerMessage | Metric::KernelUsPerMessage | Metric::LoadCpuUsPerMessage => false,
             Metric::LoadBusyPercent => false,
             Metric::DiskAllowsPerS => true,
             Metric::SyncCpuUs | Metric::DiskP99Us | Metric::P50Us | Metric::P99Us | Metric::P999Us => false,
@@ -352,9 +354,9 @@ pub fn warm_up(broker: &Broker, generator: &Path, measure_ms: u64) -> Result<Vec
         for persistent in [false, true] {
             let load = broker.load("bench.warm-up", pace);
             let load = Load { producers: 4, consumers: 4, persistent, ..load };
-            let before_s = broker.cpu_s()?;
+            let before = broker.cpu()?;
             let seen = run(generator, &load).with_context(|| format!("warming up {}", broker.name))?;
-            cost_us += (broker.cpu_s()? - before_s) * 1e6 / seen.sent.max(1) as f64;
+            cost_us += broker.cpu()?.since(before).all_s * 1e6 / seen.sent.max(1) as f64;
         }
         costs_us.push(cost_us);
     }
@@ -422,9 +424,9 @@ fn own_broker(kind: Kind, built: &Built, place: &Place<'_>) -> Result<Vec<Figure
 }
 
 fn flood(broker: &Broker, place: &Place<'_>, load: &Load) -> Result<Vec<Figure>> {
-    let cpu_before_s = broker.cpu_s()?;
+    let before = broker.cpu()?;
     let seen = run(&place.programs.load, load)?;
-    let cpu_us = (broker.cpu_s()? - cpu_before_s) * 1e6;
+    let cpu = broker.cpu()?.since(before);
     if load.consumers == 0 && seen.sent > 0 {
         // What nobody received must not weigh on the rows that follow.
         let pace = Pace::Count { messages: seen.sent };
@@ -437,13 +439,12 @@ fn flood(broker: &Broker, place: &Place<'_>, load: &Load) -> Result<Vec<Figure>>
     } else {
         seen.confirmed_per_s.min(seen.received_per_s)
     };
+    let per_message = |metric, cpu_s: f64| Figure { metric, value: cpu_s * 1e6 / seen.sent.max(1) as f64 };
     Ok(vec![
         Figure { metric: Metric::MessagesPerS, value: rate },
-        Figure { metric: Metric::CpuUsPerMessage, value: cpu_us / seen.sent.max(1) as f64 },
-        Figure {
-            metric: Metric::LoadCpuUsPerMessage,
-            value: seen.load_cpu_s * 1e6 / seen.sent.max(1) as f64,
-        },
+        per_message(Metric::CpuUsPerMessage, cpu.all_s),
+        per_message(Metric::KernelUsPerMessage, cpu.kernel_s),
+        per_message(Metric::LoadCpuUsPerMessage, seen.load_cpu_s),
     ])
 }
 

@@ -3,6 +3,7 @@
 
 use super::load::{JavaLoad, Order, Seen};
 use crate::bench::broker::{Broker, Launched};
+use crate::bench::process::Cpu;
 use crate::bench::rows::{Figure, Kind, Metric, Promise, Row, Times, Unit, is_warm};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -126,10 +127,9 @@ pub fn measure(
     queue: &str,
     times: Times,
 ) -> Result<Vec<Figure>> {
-    let cpu_before_s = broker.cpu_s()?;
+    let before = broker.cpu()?;
     let seen = load.run(&row.order(broker, queue, times))?;
-    let cpu_us = (broker.cpu_s()? - cpu_before_s) * 1e6;
-    Ok(figures(row, &seen, cpu_us))
+    Ok(figures(row, &seen, broker.cpu()?.since(before)))
 }
 
 /// A backlog sent while nobody receives, to a broker of its own, which is then killed, started again, and asked for all
@@ -159,7 +159,7 @@ pub fn backlog(
     ])
 }
 
-fn figures(row: JmsRow, seen: &Seen, cpu_us: f64) -> Vec<Figure> {
+fn figures(row: JmsRow, seen: &Seen, cpu: Cpu) -> Vec<Figure> {
     let messages = seen.sent.max(1) as f64;
     let figure = |metric, value| Figure { metric, value };
     let mut figures = if row.per_s > 0 {
@@ -172,7 +172,8 @@ fn figures(row: JmsRow, seen: &Seen, cpu_us: f64) -> Vec<Figure> {
         // What is only sent, or only received, is not yet through.
         vec![figure(Metric::MessagesPerS, seen.sent_per_s.min(seen.received_per_s))]
     };
-    figures.push(figure(Metric::CpuUsPerMessage, cpu_us / messages));
+    figures.push(figure(Metric::CpuUsPerMessage, cpu.all_s * 1e6 / messages));
+    figures.push(figure(Metric::KernelUsPerMessage, cpu.kernel_s * 1e6 / messages));
     figures.push(figure(Metric::LoadCpuUsPerMessage, seen.cpu_s * 1e6 / messages));
     // Of one processor by its busiest thread, or of all by all its threads, whichever is nearer to its end.
     figures.push(figure(Metric::LoadBusyPercent, 100.0 * seen.thread_share.max(seen.process_share)));
@@ -201,9 +202,9 @@ fn warm_up_round(broker: &Broker, load: &JavaLoad, measure_ms: u64) -> Result<f6
     let mut cost_us = 0.0;
     for (persistent, asynchronous) in [(false, true), (true, true), (true, false)] {
         let row = JmsRow { producers: 4, consumers: 4, persistent, asynchronous, per_s: 0 };
-        let before_s = broker.cpu_s()?;
+        let before = broker.cpu()?;
         let seen = load.run(&row.order(broker, "bench.warm-up", times))?;
-        cost_us += (broker.cpu_s()? - before_s + seen.cpu_s) * 1e6 / seen.sent.max(1) as f64;
+        cost_us += (broker.cpu()?.since(before).all_s + seen.cpu_s) * 1e6 / seen.sent.max(1) as f64;
     }
     Ok(cost_us)
 }
@@ -245,11 +246,12 @@ mod tests {
         };
         let row = JmsRow { producers: 1, consumers: 1, persistent: true, asynchronous: false, per_s: 0 };
         let value = |row, metric| {
-            let figures = figures(row, &seen, 20.0);
+            let figures = figures(row, &seen, Cpu { all_s: 2e-5, kernel_s: 5e-6 });
             figures.iter().find(|figure| figure.metric == metric).map(|figure| figure.value)
         };
         assert_eq!(value(row, Metric::MessagesPerS), Some(4.0));
         assert_eq!(value(row, Metric::CpuUsPerMessage), Some(2.0));
+        assert_eq!(value(row, Metric::KernelUsPerMessage), Some(0.5));
         assert_eq!(value(row, Metric::LoadCpuUsPerMessage), Some(1.0));
         assert_eq!(value(row, Metric::LoadBusyPercent), Some(50.0));
         let paced = JmsRow { per_s: 5, ..row };
