@@ -216,15 +216,26 @@ fn earlier(subject: &Subject, store: &Store, origin: &Origin, add: bool) -> Resu
             None => Ok(Earlier::Unfinished),
         };
     }
-    if let Some(done) = value_of(store, &origin.key()).map_err(failed)? {
-        let done: Done = serde_json::from_slice(&done).map_err(unreadable)?;
-        if done.origin == *origin {
-            return Ok(Earlier::Finished(done.report));
-        }
+    let done = value_of(store, &origin.key()).map_err(failed)?;
+    let done: Option<Done> =
+        done.map(|done| serde_json::from_slice(&done)).transpose().map_err(unreadable)?;
+    let has_changed = match done.filter(|done| done.origin.name == origin.name) {
+        Some(done) if done.origin == *origin => return Ok(Earlier::Finished(done.report)),
+        other => other.is_some(),
+    };
+    let refused = |why: &str| Err((format!("the store {} {why}", subject.name()), Exit::Failure));
+    if archive::is_unfinished(store).map_err(failed)? {
+        return refused(
+            "is only a part of what it should be: run the import that was interrupted again first",
+        );
     }
-    let is_empty = archive::is_empty(store).map_err(failed)?;
-    if !is_empty && (!add || archive::is_unfinished(store).map_err(failed)?) {
-        return Err((format!("the store {} is not empty; --add adds to it", subject.name()), Exit::Failure));
+    if !add && !archive::is_empty(store).map_err(failed)? {
+        return refused(match has_changed {
+            true => {
+                "has what was there before, and the directory has changed since: --add takes all that is there now"
+            }
+            false => "is not empty; --add adds to it",
+        });
     }
     let value = Bytes::copy_from_slice(origin.name.as_bytes());
     put(store, vec![Op::Put { key: Bytes::from_static(archive::FROM), value }]).map_err(failed)?;
