@@ -8,6 +8,7 @@ use sabir_protocol_openwire::codec::{
 use sabir_tests::process::{PATIENCE, plugins, program};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -99,18 +100,34 @@ fn importing(kahadb: &Path, data: &Path, reports: &Path) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
 }
 
-fn killed_when_it_has_told(child: &mut Child, reports: &Path) {
+/// Whether it was killed when it had told that all was sent. On a busy machine it may have ended before that is seen.
+fn is_killed_when_it_has_told(child: &mut Child, reports: &Path) -> bool {
     let since = Instant::now();
-    while !has_told(reports) {
-        assert!(child.try_wait().expect("a child").is_none(), "it has ended before it was seen to");
+    while !has_told(reports) && child.try_wait().expect("a child").is_none() {
         assert!(since.elapsed() < PATIENCE, "it does not end");
         std::thread::yield_now();
     }
-    child.kill().expect("killed");
-    assert!(!child.wait().expect("ended").success(), "it had ended by itself");
+    child.kill().expect("killed, or gone");
+    let ended = child.wait().expect("ended");
+    let was_killed = ended.signal().is_some();
+    assert!(was_killed || ended.success(), "{ended}");
     for left in fs::read_dir(reports).expect("a folder").flatten() {
         fs::remove_dir_all(left.path()).expect("removed");
     }
+    was_killed
+}
+
+/// Leaves a store as an import does that is killed so many times in a row, each time when all was sent.
+fn interrupted(kahadb: &Path, data: &Path, reports: &Path, times: usize) {
+    fs::create_dir(reports).expect("made");
+    let once = || is_killed_when_it_has_told(&mut importing(kahadb, data, reports), reports);
+    for _ in 0..20 {
+        if (0..times).all(|_| once()) && !json(&["stats"], data)["broker_error"].is_null() {
+            return;
+        }
+        fs::remove_dir_all(data).expect("removed");
+    }
+    panic!("it is never killed in time");
 }
 
 /// Of two imports into one store the first has to finish first.
@@ -121,10 +138,8 @@ fn an_import_waits_for_the_one_that_was_interrupted() {
     let (first, second, data, reports) = (at("first"), at("second"), at("data"), at("reports"));
     write_kahadb(&first);
     write_kahadb(&second);
-    fs::create_dir(&reports).expect("made");
     let directory = |kahadb: &Path| kahadb.to_str().expect("text").to_owned();
-    let mut child = importing(&first, &data, &reports);
-    killed_when_it_has_told(&mut child, &reports);
+    interrupted(&first, &data, &reports, 1);
     let refused = store(&["import-kahadb", &directory(&second), "--add"], &data);
     let problem = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && problem.contains("interrupted"), "{refused:?}");
@@ -140,12 +155,8 @@ fn an_import_that_is_killed_when_all_was_sent_does_not_begin_anew() {
     let at = |name: &str| folder.path().join(name);
     let (kahadb, data, reports) = (at("kahadb"), at("data"), at("reports"));
     write_kahadb(&kahadb);
-    fs::create_dir(&reports).expect("made");
     let directory = kahadb.to_str().expect("text");
-    for _ in 0..2 {
-        let mut child = importing(&kahadb, &data, &reports);
-        killed_when_it_has_told(&mut child, &reports);
-    }
+    interrupted(&kahadb, &data, &reports, 2);
     let told = json(&["import-kahadb", directory], &data);
     assert_eq!(told["queue_messages"], MESSAGES, "{told}");
     let stats = json(&["stats"], &data);
