@@ -193,9 +193,12 @@ impl View {
 
     /// The turn goes on; the consumer leaves the ring unless it `stays`.
     pub fn pass_turn(&mut self, stays: bool) {
-        if let Some(ring) = self.rings.iter_mut().find(|ring| !ring.consumers.is_empty()) {
-            let had_it = ring.consumers.pop_front();
-            ring.consumers.extend(had_it.filter(|_| stays));
+        let ring = self.rings.iter_mut().find(|ring| !ring.consumers.is_empty());
+        if let Some(ring) = ring
+            && let Some(consumer) = ring.consumers.pop_front()
+            && stays
+        {
+            ring.consumers.push_back(consumer);
         }
     }
 

@@ -85,7 +85,7 @@ struct Origin {
 }
 
 /// What stays in the store when all was taken over.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Done {
     origin: Origin,
     report: Value,
@@ -117,8 +117,8 @@ impl Origin {
         Ok(origin)
     }
 
-    /// The key under which it is kept that all was taken over. No store takes longer keys, and of a path the end says more
-    /// than the beginning.
+    /// The key under which it is kept that all was taken over. A key has at most 1,024 bytes, and of a path the end says
+    /// more than the beginning.
     fn key(&self) -> Bytes {
         let name = self.name.as_bytes();
         let end = &name[name.len().saturating_sub(ORIGIN_IN_KEY)..];
@@ -161,19 +161,23 @@ pub fn run(words: &[String]) -> Result<Exit, Failure> {
     let step = |sent: bool| {
         import(configure(&subject.config, name, &importer, &arguments, &directory, &report, sent)?, &report)
     };
-    let (mut told, is_there) = match earlier {
-        Earlier::Finished(told) => (again(told), true),
-        Earlier::Sent(told) => (told, false),
-        Earlier::Unfinished => (step(false)?, false),
-    };
-    if is_good(&told) && !is_there {
+    // All was sent: what says how far the importer had come goes, and then what says that it is not yet whole.
+    let end = |told: Value| {
         all_sent(&subject, &told)?;
         let ended = step(true)?;
-        match is_good(&ended) {
-            true => finish(&subject, origin, &told)?,
-            false => told = ended,
+        if !is_good(&ended) {
+            return Ok(ended);
         }
-    }
+        finish(&subject, &origin, &told).map(|()| told)
+    };
+    let told = match earlier {
+        Earlier::Finished(told) => again(told),
+        Earlier::Sent(told) => end(told)?,
+        Earlier::Unfinished => match step(false)? {
+            told if is_good(&told) => end(told)?,
+            told => told,
+        },
+    };
     let good = is_good(&told);
     match arguments.store.json {
         true => out::line(&told.to_string()),
@@ -232,7 +236,7 @@ fn earlier(subject: &Subject, store: &Store, origin: &Origin, add: bool) -> Resu
     if !add && !archive::is_empty(store).map_err(failed)? {
         return refused(match has_changed {
             true => {
-                "has what was there before, and the directory has changed since: --add takes all that is there now"
+                "has what was there before, and the directory has changed since: --add adds all that is there now, once more"
             }
             false => "is not empty; --add adds to it",
         });
@@ -259,9 +263,9 @@ fn all_sent(subject: &Subject, told: &Value) -> Result<(), Failure> {
 }
 
 /// The store is whole, and says what was taken over.
-fn finish(subject: &Subject, origin: Origin, told: &Value) -> Result<(), Failure> {
+fn finish(subject: &Subject, origin: &Origin, told: &Value) -> Result<(), Failure> {
     let key = origin.key();
-    let value = json!(Done { origin, report: told.clone() }).to_string().into();
+    let value = json!({ "origin": origin, "report": told }).to_string().into();
     let ended = [archive::FROM, archive::SENT].map(|key| Op::Delete { key: Bytes::from_static(key) });
     change(subject, ended.into_iter().chain([Op::Put { key, value }]).collect())
 }
